@@ -1,0 +1,12 @@
+"""What all rooms agree on, without torch, gradio or diffusers. An extension's author reads this folder first.
+
+    from webui.contract import hookimpl
+"""
+
+import pluggy
+
+PROJECT = "latent_webui"
+VERSION = "1"
+"""The contract's version, as an extension.toml names it: contract = "1"."""
+
+hookimpl = pluggy.HookimplMarker(PROJECT)

@@ -1,0 +1,164 @@
+"""The shapes of the parts that plug in: what a sampler, a schedule, a conditioner, a family is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from webui.contract.registry import Registry
+from webui.contract.request import GenerationRequest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Denoise(Protocol):
+    """The one door to the network: noisy latents and a noise level to the predicted clean latents.
+
+    Guidance, progress, preview and interruption are already inside. A call may be shared with other jobs at other
+    noise levels, so a sampler must not assume that nothing else runs between two calls.
+    """
+
+    def __call__(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        """x (B, C, h, w) = clean + sigma * noise; sigma scalar or (B,); returns clean (B, C, h, w)."""
+
+
+class Noise(Protocol):
+    """Unit noise for the step from sigma to sigma_next, shaped like the latents; each picture has its own stream."""
+
+    def __call__(self, sigma: Tensor | float, sigma_next: Tensor | float) -> Tensor: ...
+
+
+Sampler = Callable[..., "Tensor"]
+"""(denoise, x, sigmas, noise, *, options...) -> clean latents. x (B, C, h, w) is not changed; sigmas (steps + 1,)
+float32, falling, last one usually 0. A sampler's keyword-only parameters are its options."""
+
+
+class NoiseTable(Protocol):
+    """The noise levels that a network was trained on."""
+
+    @property
+    def sigmas(self) -> Sequence[float]:
+        """One for each training step, rising (1000 of them for the whole line)."""
+
+    @property
+    def sigma_min(self) -> float: ...
+    @property
+    def sigma_max(self) -> float: ...
+    def sigma(self, t: float) -> float:
+        """Noise level at a fractional training step: log sigma interpolated between its neighbours."""
+
+    def t(self, sigma: float) -> float:
+        """The inverse of sigma(t)."""
+
+
+Schedule = Callable[..., Sequence[float]]
+"""(steps, table, *, options...) -> steps + 1 falling noise levels, the last one 0."""
+
+
+@dataclass(frozen=True)
+class SamplerPart:
+    name: str
+    function: Sampler
+    aliases: tuple[str, ...] = ()
+    schedule: str = ""
+    """The schedule that Automatic stands for; "" is the checkpoint's own."""
+    discard_penultimate: bool = False
+    """Ask for one more noise level and drop the last but one (conventions of DPM2 and its kin)."""
+    calls_per_step: int = 1
+    """Network calls of a full step, to tell the time that is left."""
+    is_random: bool = False
+    """Draws noise on its way, so eta and the step seed shift have a meaning."""
+    starts_vp: bool = False
+    """Starts from noise * sqrt(1 + sigma_max^2), as the time-step samplers do, not noise * sigma_max."""
+    ladder: str = ""
+    """A sampler that walks its own ladder, whatever was asked (DDIM: its time steps)."""
+
+
+@dataclass(frozen=True)
+class SchedulePart:
+    name: str
+    function: Schedule
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the network is told beside the noisy latents. None: the family has no such input."""
+
+    crossattn: Tensor | None = None
+    """(B, T, C)"""
+    vector: Tensor | None = None
+    """(B, D)"""
+    concat: Tensor | None = None
+    """(B, C, h, w)"""
+
+
+class Conditioner(Protocol):
+    """Makes one input of the network from the request.
+
+    model is the loaded checkpoint (webui.checkpoints.model.Model). Answers a Conditioning with only the part it
+    makes; a family names its conditioners in order and their parts are put together.
+    """
+
+    def __call__(self, request: GenerationRequest, model: Any, negative: bool) -> Conditioning: ...
+
+
+@dataclass(frozen=True)
+class ConditionerPart:
+    name: str
+    function: Conditioner
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Family:
+    """One architecture as a row of data. Inpainting, depth, ... differ in their row and conditioners only."""
+
+    name: str
+    label: str
+    """As the page's badge shows it."""
+    prediction: str
+    """"eps" or "v"."""
+    conditioners: tuple[str, ...]
+    native_size: int
+    """Pixels of a side at which it was trained."""
+    steps: int
+    guidance: float
+    sampler: str
+    schedule: str = "Uniform"
+    """What Automatic means where the sampler has no schedule of its own."""
+    in_channels: int = 4
+    latent_channels: int = 4
+    latent_factor: int = 8
+    """Pixels per latent, each way."""
+    latent_scale: float = 0.18215
+    context_width: int = 768
+    beta_start: float = 0.00085
+    beta_end: float = 0.012
+    preview: tuple[tuple[float, float, float], ...] | None = None
+    """Latent channels to red, green, blue in [-1, 1]; None: fitted to the autoencoder when first needed."""
+    about: str = ""
+    aliases: tuple[str, ...] = ()
+    configuration: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def betas(self) -> list[float]:
+        """1000 values, linear in sqrt(beta), in float64 (LDM, Rombach et al. 2022, arXiv:2112.10752)."""
+        low, high = math.sqrt(self.beta_start), math.sqrt(self.beta_end)
+        return [(low + (high - low) * i / 999) ** 2 for i in range(1000)]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All registries, filled once at start from the built-in plugins and the extensions."""
+
+    samplers: Registry[SamplerPart] = field(default_factory=lambda: Registry("sampler"))
+    schedules: Registry[SchedulePart] = field(default_factory=lambda: Registry("schedule"))
+    conditioners: Registry[ConditionerPart] = field(default_factory=lambda: Registry("conditioner"))
+    families: Registry[Family] = field(default_factory=lambda: Registry("family"))
+
+    def registries(self) -> tuple[Registry[Any], ...]:
+        return (self.samplers, self.schedules, self.conditioners, self.families)

@@ -1,0 +1,119 @@
+"""What the user asked, as plain values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from webui.contract.errors import FieldError
+
+LAST_SEED = 2**63 - 1
+Seed = Annotated[int, Field(ge=-1, le=LAST_SEED)]
+Pixels = Annotated[int, Field(ge=64, le=8192, multiple_of=8)]
+Text = Annotated[str, Field(max_length=100_000)]
+Name = Annotated[str, Field(max_length=1000)]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+class GenerationRequest:
+    """One press of Generate: survives JSON, infotext and a restart.
+
+    What is None (or "") was not asked: it comes from the family row of the checkpoint, and the request that a
+    finished picture carries has it filled in. Nobody edits a request; dataclasses.replace makes a new one.
+    """
+
+    prompt: Text = ""
+    negative_prompt: Text = ""
+    checkpoint: Name = ""
+    """Name, title, file or hash; "" is the one in use."""
+    sampler: Name = ""
+    schedule: Name = "Automatic"
+    steps: Annotated[int, Field(ge=1, le=1000)] | None = None
+    guidance: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Classifier-free guidance scale; 0 and 1 both mean the prompt alone, without the negative prompt."""
+    width: Pixels | None = None
+    height: Pixels | None = None
+    seed: Seed = -1
+    """-1: pick one, and record it in the result. Picture i of the job has seed + i."""
+    batch_size: Annotated[int, Field(ge=1, le=64)] = 1
+    batch_count: Annotated[int, Field(ge=1, le=1000)] = 1
+    variation_seed: Seed = -1
+    variation_strength: Annotated[float, Field(ge=0, le=1)] = 0.0
+    seed_from_width: Annotated[int, Field(ge=0, le=8192)] = 0
+    """With seed_from_height: the size (pixels) at which the seed was found; its noise is put in the middle."""
+    seed_from_height: Annotated[int, Field(ge=0, le=8192)] = 0
+    step_seed_shift: Annotated[int, Field(ge=0, le=2**32)] = 0
+    """Added to the seed for the noise of ancestral steps (ENSD in infotext)."""
+    noise_source: Literal["CPU", "NV"] = "CPU"
+    clip_skip: Annotated[int, Field(ge=1, le=12)] = 1
+    emphasis: Literal["Original", "No norm", "Ignore", "None"] = "Original"
+    eta: Annotated[float, Field(ge=0, le=10)] | None = None
+    """Share of ancestral noise of samplers that have it; None: the sampler's own."""
+    sampler_options: Mapping[str, Any] = Field(default_factory=dict)
+    """Values of the sampler's own keyword-only parameters."""
+    extras: Mapping[str, Any] = Field(default_factory=dict)
+    """Values of extensions, by extension; read, not written."""
+
+    @property
+    def pictures(self) -> int:
+        return self.batch_size * self.batch_count
+
+
+_ADAPTER = TypeAdapter(GenerationRequest)
+FIELDS = {field.name: field for field in dataclasses.fields(GenerationRequest)}  # type: ignore[arg-type]
+
+
+def request_from(values: Mapping[str, Any]) -> GenerationRequest:
+    """A request from untrusted values (JSON, controls, infotext).
+
+    Raises:
+        FieldError: a field is unknown, of the wrong kind or out of its range; one sentence names the field,
+            the value, and what would be right.
+    """
+    try:
+        return _ADAPTER.validate_python(dict(values))
+    except ValidationError as error:
+        raise field_error(error) from None
+
+
+def request_to_dict(request: GenerationRequest) -> dict[str, Any]:
+    """Plain values, ready for JSON; request_from reads them back equal."""
+    return {name: getattr(request, name) for name in FIELDS}
+
+
+def limits(name: str) -> tuple[float, float]:
+    """The least and the greatest value of a numeric field, for controls and help texts."""
+    schema = _ADAPTER.json_schema()["properties"][name]
+    options = [schema, *schema.get("anyOf", [])]
+    found = next(option for option in options if "maximum" in option)
+    return found["minimum"], found["maximum"]
+
+
+def field_error(error: ValidationError) -> FieldError:
+    """Pydantic's finding as one sentence of ours."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"] if not str(part).startswith(("constrained-", "function-"))]
+    field = place[0] if place else "request"
+    label = field.replace("_", " ").capitalize()
+    value, context, kind = first.get("input"), first.get("ctx", {}), first["type"]
+    shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
+    if kind == "multiple_of":
+        step = int(context["multiple_of"])
+        near = max(64, round(value / step) * step)  # type: ignore[operator]
+        return FieldError(field, f"{label} {shown} is not a multiple of {step}. Try {near}.")
+    if kind in ("greater_than_equal", "less_than_equal"):
+        low, high = (int(v) if float(v).is_integer() else v for v in limits(field))
+        return FieldError(field, f"{label} {shown} is out of range. It can be {low} to {high}.")
+    if kind == "string_too_long":
+        return FieldError(field, f"{label} is too long. It can have {context['max_length']:,} characters.")
+    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
+        return FieldError(field, f"No field is called {field!r}. Known: {', '.join(FIELDS)}.")
+    if kind == "literal_error":
+        return FieldError(field, f"{label} {shown} is unknown. It can be {context['expected']}.")
+    wanted = {"int": "a whole number", "float": "a number", "string": "text", "finite": "a finite number", "mapping": "a set of named values"}
+    kinds = next((words for start, words in wanted.items() if kind.startswith(start)), "another kind of value")
+    return FieldError(field, f"{label} {shown} is not right. It must be {kinds}.")

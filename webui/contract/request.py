@@ -75,7 +75,7 @@ def request_from(values: Mapping[str, Any]) -> GenerationRequest:
             the value, and what would be right.
     """
     try:
-        return _ADAPTER.validate_python(dict(values))
+        return GenerationRequest(**{str(name): value for name, value in values.items()})
     except ValidationError as error:
         raise field_error(error) from None
 
@@ -103,7 +103,8 @@ def field_error(error: ValidationError) -> FieldError:
     shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
     if kind == "multiple_of":
         step = int(context["multiple_of"])
-        near = max(64, round(value / step) * step)  # type: ignore[operator]
+        low, high = limits(field)
+        near = int(min(max(low, round(value / step) * step), high))  # type: ignore[operator]
         return FieldError(field, f"{label} {shown} is not a multiple of {step}. Try {near}.")
     if kind in ("greater_than_equal", "less_than_equal"):
         low, high = (int(v) if float(v).is_integer() else v for v in limits(field))
@@ -114,6 +115,6 @@ def field_error(error: ValidationError) -> FieldError:
         return FieldError(field, f"No field is called {field!r}. Known: {', '.join(FIELDS)}.")
     if kind == "literal_error":
         return FieldError(field, f"{label} {shown} is unknown. It can be {context['expected']}.")
-    wanted = {"int": "a whole number", "float": "a number", "string": "text", "finite": "a finite number", "mapping": "a set of named values"}
+    wanted = {"int": "a whole number", "float": "a number", "string": "text", "finite": "a finite number", "mapping": "a set of named values", "dict": "a set of named values"}
     kinds = next((words for start, words in wanted.items() if kind.startswith(start)), "another kind of value")
     return FieldError(field, f"{label} {shown} is not right. It must be {kinds}.")

@@ -1,0 +1,149 @@
+"""The arithmetic (number format and memory layout) that is fastest here, found by trying, not by a flag.
+
+bfloat16 is slower than float32 on some processors that advertise it, channels_last helps some networks and hurts
+others: so the candidates run on a piece of the very network, interleaved, and the median decides. The choice is kept,
+since another arithmetic is another picture in its last bits.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from webui.contract.parts import Family
+
+_log = logging.getLogger(__name__)
+MARGIN = 0.93
+"""A candidate must need less than this share of plain float32's time to be worth another picture in the last bits."""
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    dtype: torch.dtype
+    channels_last: bool
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def __str__(self) -> str:
+        return str(self.dtype).removeprefix("torch.") + (" channels_last" if self.channels_last else "")
+
+
+def candidates(device: torch.device) -> list[Arithmetic]:
+    """What may be chosen on a device, the plainest first. On a graphics card float32 is left out: it costs twice the
+    memory, and half precision is what the releases were made for."""
+    types = [torch.float32, torch.bfloat16, torch.float16] if device.type == "cpu" else [torch.float16, torch.bfloat16]
+    return [Arithmetic(dtype, last) for dtype in types for last in (False, True)]
+
+
+def measure(unet: nn.Module, family: Family, device: torch.device, seconds: float = 1.0, options: list[Arithmetic] | None = None) -> dict[Arithmetic, float]:
+    """Median seconds of one call for each candidate, interleaved, within about `seconds` in all.
+
+    The whole network is tried where a call of it is quick, else its first residual block with the attention behind it
+    (the place where most of the work is).
+    """
+    options = options or candidates(device)
+    runs = _runs(unet, family, device, options)
+    times: dict[Arithmetic, list[float]] = {option: [] for option in runs}
+    end = time.perf_counter() + seconds
+    rounds = 0
+    while rounds < 3 or (time.perf_counter() < end and rounds < 50):
+        for option, run in list(runs.items()):
+            start = time.perf_counter()
+            run()
+            spent = time.perf_counter() - start
+            if rounds:  # the first is the warm-up
+                times[option].append(spent)
+            elif spent > seconds:  # hopeless: emulated arithmetic
+                del runs[option]
+                times[option].append(spent)
+        rounds += 1
+    return {option: statistics.median(values) for option, values in times.items()}
+
+
+def _runs(unet: nn.Module, family: Family, device: torch.device, options: list[Arithmetic]) -> dict[Arithmetic, Callable[[], None]]:
+    """A call for each candidate, on copies of the weights."""
+    import copy
+
+    parameters = sum(parameter.numel() for parameter in unet.parameters())
+    side = min(family.native_size // family.latent_factor, 64)
+    runs: dict[Arithmetic, Callable[[], None]] = {}
+    for option in options:
+        if parameters < 50e6:
+            network = copy.deepcopy(unet).to(device, option.dtype).to(memory_format=option.memory_format)
+            x = torch.zeros(2, family.in_channels, side, side, device=device, dtype=option.dtype)
+            context = torch.zeros(2, 77, family.context_width, device=device, dtype=option.dtype)
+            t = torch.full((2,), 500.0, device=device)
+
+            def run(network: nn.Module = network, x: torch.Tensor = x, t: torch.Tensor = t, context: torch.Tensor = context) -> None:
+                network(x, t, encoder_hidden_states=context)
+                _finish(device)
+
+        else:
+            block = unet.down_blocks[0]  # type: ignore[index, union-attr]
+            resnet, attention = (copy.deepcopy(part).to(device, option.dtype).to(memory_format=option.memory_format) for part in (block.resnets[0], block.attentions[0]))
+            channels = int(block.resnets[0].conv1.weight.shape[1])
+            x = torch.zeros(2, channels, side // 2, side // 2, device=device, dtype=option.dtype)
+            step = torch.zeros(2, int(block.resnets[0].time_emb_proj.weight.shape[1]), device=device, dtype=option.dtype)
+            context = torch.zeros(2, 77, family.context_width, device=device, dtype=option.dtype)
+
+            def run(resnet: nn.Module = resnet, attention: nn.Module = attention, x: torch.Tensor = x, step: torch.Tensor = step, context: torch.Tensor = context) -> None:
+                attention(resnet(x, step), encoder_hidden_states=context)
+                _finish(device)
+
+        runs[option] = torch.inference_mode()(run)
+    return runs
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def choose(unet: nn.Module, family: Family, device: torch.device, kept: Path) -> Arithmetic:
+    """The arithmetic for a network on a device; measured once, then read from `kept` (a JSON file)."""
+    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{_processor()} x{torch.get_num_threads()}"
+    size = sum(parameter.numel() for parameter in unet.parameters())
+    key = f"{machine} / torch {torch.__version__} / {family.name} {size}"
+    known = _read(kept)
+    named = {str(option): option for option in candidates(device)}
+    if known.get(key) in named:
+        return named[known[key]]
+    times = measure(unet, family, device)
+    plain = next(iter(times))
+    best = min(times, key=lambda option: times[option])
+    chosen = best if times[best] < MARGIN * times[plain] else plain
+    _log.info("arithmetic: %s (%s)", chosen, ", ".join(f"{option} {spent * 1e3:.1f} ms" for option, spent in times.items()))
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    beside = kept.with_suffix(".new")
+    beside.write_text(json.dumps({**known, key: str(chosen)}, indent=1), encoding="utf-8")
+    os.replace(beside, kept)
+    return chosen
+
+
+def _read(kept: Path) -> dict[str, str]:
+    try:
+        values = json.loads(kept.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not there yet, or damaged: measured again
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        import platform
+
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "cpu")

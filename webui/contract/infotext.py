@@ -19,7 +19,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from webui import __version__
@@ -51,7 +51,7 @@ _KEY = r"\w[\w \-/]{1,99}"
 _PAIR = re.compile(rf'({_KEY}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 """Linear in the length of the line: keys are bounded (A1111's are not, which takes minutes for a long line)."""
 _SIZE = re.compile(r"(\d{1,9})x(\d{1,9})")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Infotext:
 
     prompt: str = ""
     negative_prompt: str = ""
-    fields: Mapping[str, str] = ()  # type: ignore[assignment]
+    fields: Mapping[str, str] = field(default_factory=dict)
     """By name. A value like 512x768 is there as two fields, Size-1 and Size-2."""
     pairs: tuple[tuple[str, str], ...] = ()
     """As they stand in the text: quoted, in order, repeated ones included."""
@@ -90,8 +90,13 @@ def quote(value: object) -> str:
     plain = not any(mark in text for mark in ",:\n") and text == text.strip() and text[:1] != '"'
     if plain and not _CONTROL.search(text):
         return text
+    return _json(text)
+
+
+def _json(text: str) -> str:
+    """One line without control characters or lone surrogates, other letters as they are."""
     quoted = json.dumps(text, ensure_ascii=False)
-    return quoted if not _CONTROL.search(quoted) else json.dumps(text)
+    return json.dumps(text) if _CONTROL.search(quoted) else quoted
 
 
 def unquote(text: str) -> str:
@@ -124,15 +129,14 @@ def write(request: GenerationRequest, checkpoint: CheckpointName, extra: Mapping
                 "letters, digits, blanks, - and /, and is not one of the program's own."
             )
         fields[key] = value
-    body = _body(request.prompt, request.negative_prompt)
-    if _prompts(body.strip().split("\n")) != (request.prompt, request.negative_prompt):
-        fields[EXACT] = json.dumps(request.prompt)
-        fields[EXACT_NEGATIVE] = json.dumps(request.negative_prompt)
+    if _seen(request.prompt, request.negative_prompt) != (request.prompt, request.negative_prompt):
+        fields[EXACT] = _json(request.prompt)
+        fields[EXACT_NEGATIVE] = _json(request.negative_prompt)
     fields["Version"] = f"{PROGRAM} {__version__}"
     places = {key: place for place, key in enumerate(ORDER)} | {key: 1000 + place for place, key in enumerate(LAST)}
     keys = sorted((key for key in fields if str(fields[key]) != ""), key=lambda key: places.get(key, 500))
     line = ", ".join(f"{key}: {fields[key] if key in (EXACT, EXACT_NEGATIVE) else quote(fields[key])}" for key in keys)
-    return f"{body}\n{line}".strip()
+    return f"{_body(request.prompt, request.negative_prompt)}\n{line}".strip()
 
 
 def _fields(request: GenerationRequest) -> dict[str, str]:
@@ -181,6 +185,11 @@ def _body(prompt: str, negative: str) -> str:
     return _CONTROL.sub("\ufffd", text)
 
 
+def _seen(prompt: str, negative: str) -> tuple[str, str]:
+    """What a reader makes of the two prompts as they stand above the fields."""
+    return _prompts(f"{_body(prompt, negative)}\nfields".strip().split("\n")[:-1])
+
+
 # ---------------------------------------------------------------- read
 
 
@@ -203,7 +212,7 @@ def read(text: str) -> Infotext:
             fields[key] = value
     prompt, negative = _prompts(lines[:-1])
     exact = fields.get(EXACT, ""), fields.get(EXACT_NEGATIVE, "")
-    if exact != ("", "") and _prompts(_body(*exact).strip().split("\n")) == (prompt, negative):
+    if exact != ("", "") and _seen(*exact) == (prompt, negative):
         prompt, negative = exact
     found = Infotext(prompt, negative, fields, pairs)
     if "Hypernet" in fields and not found.is_ours:  # before prompts could name them
@@ -274,7 +283,7 @@ def to_request(
             notes.append(str(error))
             del values[name]
     if "width" not in values or "height" not in values:
-        values.pop("width", None), values.pop("height", None)
+        values = {name: value for name, value in values.items() if name not in ("width", "height")}
     values.update(_sampling(infotext.fields, samplers, schedules, notes))
     used |= {"Sampler"}
     left = [key for key in infotext.fields if key not in used and not SILENT.match(key)]
@@ -343,7 +352,9 @@ def _json_object(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _sampling(fields: Mapping[str, str], samplers: Collection[str], schedules: Collection[str], notes: list[str]) -> dict[str, str]:
+def _sampling(
+    fields: Mapping[str, str], samplers: Collection[str], schedules: Collection[str], notes: list[str]
+) -> dict[str, str]:
     """Sampler and schedule, by the names that exist."""
     values: dict[str, str] = {}
     named, schedule = fields.get("Sampler", ""), fields.get("Schedule type", "")

@@ -1,0 +1,216 @@
+import dataclasses
+import json
+import random
+from typing import Any
+
+import pytest
+
+from tests.shared import shared
+from webui import __version__
+from webui.contract.errors import PluginError
+from webui.contract.infotext import Infotext, quote, read, split_sampler, to_request, unquote, write
+from webui.contract.request import GenerationRequest, request_from
+from webui.contract.result import CheckpointName
+
+SAMPLERS = ["DPM++ 2M", "DPM++ SDE", "DPM++ 2M SDE", "DPM++ 2M SDE Heun", "DPM++ 3M SDE", "Euler a", "Euler", "LMS", "Heun"]
+SAMPLERS += ["DPM2", "DPM2 a", "DDIM", "PLMS", "UniPC"]
+SCHEDULES = ["Uniform", "Karras", "Exponential", "SGM Uniform", "Simple"]
+CHECKPOINT = CheckpointName("pocket", "0a1b2c3d4e")
+FULL = GenerationRequest(
+    prompt="a red sphere", sampler="Euler a", steps=20, guidance=7.0, width=128, height=192, seed=1, schedule="Karras"
+)
+ODD = list(" \n\t,:\"'\\()[]{}<>#|x1aZ-/_") + ["\r", "\x00", "\x7f", "\u2028", "\x85", "\xa0", "é", "猫", "🐈", "\ufffd"]
+PIECES = ["Negative prompt:", "\nNegative prompt: ", "Steps: 20, Sampler: Euler, Seed: 1", "512x768", ", Version: 1", '""', "\\n"]
+PIECES += ["Exact prompt: \"x\"", "\nSteps: 1, Seed: 2, Size: 64x64", "  ", "\n\n", "BREAK", "AND"]
+
+
+def some_text(rng: random.Random) -> str:
+    return "".join(rng.choice(PIECES) if rng.random() < 0.2 else rng.choice(ODD) for _ in range(rng.randrange(14)))
+
+
+def some_request(rng: random.Random) -> GenerationRequest:
+    def maybe(value: Any, default: Any = None) -> Any:
+        return value if rng.random() < 0.6 else default
+
+    return GenerationRequest(
+        prompt=some_text(rng),
+        negative_prompt=maybe(some_text(rng), ""),
+        sampler=rng.choice(SAMPLERS),
+        schedule=rng.choice(["Automatic", *SCHEDULES]),
+        steps=rng.randint(1, 1000),
+        guidance=rng.choice([0.0, 1.0, 7.0, 7.5, 0.1 + 0.2, rng.uniform(0, 100)]),
+        width=8 * rng.randint(8, 1024),
+        height=8 * rng.randint(8, 1024),
+        seed=rng.choice([0, 2**53 + 1, 2**63 - 1, rng.randrange(2**63)]),
+        variation_seed=maybe(rng.randrange(2**63), -1),
+        variation_strength=maybe(rng.random(), 0.0),
+        seed_from_width=maybe(rng.randint(0, 8192), 0),
+        seed_from_height=maybe(rng.randint(0, 8192), 0),
+        step_seed_shift=maybe(31337, 0),
+        noise_source=rng.choice(["CPU", "NV"]),
+        clip_skip=rng.randint(1, 12),
+        emphasis=rng.choice(["Original", "No norm", "Ignore", "None"]),
+        eta=maybe(rng.random()),
+        sampler_options=maybe({"s_churn": rng.random(), "order": 2, "variant": some_text(rng)}, {}),
+        extras=maybe({"some extension": {"text": some_text(rng), "on": True}}, {}),
+    )
+
+
+def test_a_finished_picture_reads_like_anyone_elses():
+    text = write(dataclasses.replace(FULL, negative_prompt="blur, (grain:1.2)"), CHECKPOINT)
+    assert text == (
+        "a red sphere\nNegative prompt: blur, (grain:1.2)\nSteps: 20, Sampler: Euler a, Schedule type: Karras, CFG scale: 7, "
+        f"Seed: 1, Size: 128x192, Model hash: 0a1b2c3d4e, Model: pocket, RNG: CPU, Version: latent-webui {__version__}"
+    )
+
+
+@pytest.mark.parametrize("seed", range(400))
+def test_what_is_written_is_read_back_equal(seed):
+    rng = random.Random(seed)
+    request = some_request(rng)
+    extra = {f"Extra {i}": text for i in range(3) if (text := some_text(rng)) != ""}
+    text = write(request, CHECKPOINT, extra)
+    text.encode("utf-8")
+    found = read(text)
+    assert (found.prompt, found.negative_prompt) == (request.prompt, request.negative_prompt)
+    assert {key: found.value(key) for key in extra} == extra
+    assert found.checkpoint == CHECKPOINT
+    values, notes = to_request(found, SAMPLERS, SCHEDULES)
+    assert request_from(values) == request
+    assert notes == ([f"Not used here: {', '.join(key for key in found.fields if key.startswith('Extra '))}."] if extra else [])
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "", "Negative prompt: not one", "a\nNegative prompt: b", "Steps: 20, Sampler: Euler, Seed: 3",
+        " a \n b", "a\r\nb", "\n", "a\n\n", "\0",
+    ],
+)
+@pytest.mark.parametrize("negative", ["", "blur", "Negative prompt: x\n", "Steps: 20, Sampler: Euler, Seed: 3"])
+def test_prompts_that_look_like_something_else_come_back(prompt, negative):
+    found = read(write(dataclasses.replace(FULL, prompt=prompt, negative_prompt=negative), CHECKPOINT))
+    assert (found.prompt, found.negative_prompt) == (prompt, negative)
+    assert found.value("Seed") == "1"
+
+
+def test_a_prompt_that_the_user_edited_wins_over_the_exact_field():
+    text = write(dataclasses.replace(FULL, prompt=" two blanks in front"), CHECKPOINT)
+    assert read(text).prompt == " two blanks in front"
+    assert read(text.replace("two blanks", "no blanks", 1)).prompt == "no blanks in front"
+
+
+def test_a_lone_surrogate_does_not_spoil_the_text():
+    text = write(FULL, CHECKPOINT, {"Note": "half \ud83d of an emoji"})
+    assert text.encode("utf-8")
+    assert read(text).fields["Note"] == "half \ud83d of an emoji"
+
+
+def test_seeds_of_nineteen_digits_keep_every_digit():
+    found = read(write(dataclasses.replace(FULL, seed=9223372036854775807), CHECKPOINT))
+    assert found.fields["Seed"] == "9223372036854775807"
+    assert to_request(found, SAMPLERS, SCHEDULES)[0]["seed"] == 9223372036854775807
+
+
+@pytest.mark.parametrize("key", ["", "x", "a:b", "a, b", " a", "Seed", "Version", "a\nb", "Exact prompt"])
+def test_a_field_with_an_unreadable_name_is_refused(key):
+    with pytest.raises(PluginError, match="cannot be called"):
+        write(FULL, CHECKPOINT, {key: "value"})
+
+
+def test_fields_of_the_convention_stand_at_their_place_and_the_rest_before_the_version():
+    text = write(FULL, CHECKPOINT, {"Zeal": "much", "Denoising strength": "0.5", "VAE": "x.pt"})
+    keys = [key for key, _ in read(text).pairs]
+    assert keys.index("Model") < keys.index("VAE") < keys.index("Denoising strength") < keys.index("RNG") < keys.index("Zeal")
+    assert keys[-1] == "Version"
+
+
+def test_fewer_than_three_pairs_belong_to_the_prompt():
+    assert read("a, b\nSteps: 20, Seed: 1").prompt == "a, b\nSteps: 20, Seed: 1"
+    assert read("a, b\nSteps: 20, Seed: 1, Sampler: Euler").prompt == "a, b"
+
+
+def test_a_hostile_line_is_read_in_no_time():
+    for text in ("a" * 300_000, " " * 300_000 + "x", 'aa:"' * 80_000, "a:b," * 80_000, '"\\' * 100_000):
+        read("prompt\n" + text)  # quadratic patterns would take minutes here
+
+
+def test_only_known_fields_within_their_limits_are_set_and_the_rest_is_said():
+    text = (
+        "moth\nSteps: 5000, Sampler: Some Unknown Thing, Schedule type: Odd, CFG scale: -3, Seed: 18446744073709551615, "
+        "Size: 513x512, Clip skip: two, Emphasis: Loud, Outdir: /etc, Hires upscale: 2"
+    )
+    values, notes = to_request(read(text), SAMPLERS, SCHEDULES)
+    assert values == {"prompt": "moth", "negative_prompt": "", "schedule": "Automatic", "noise_source": "NV"}
+    said = " ".join(notes)
+    for word in ("Steps", "'Some Unknown Thing'", "'Odd'", "CFG scale", "18446744073709551615", "513", "'two'", "Loud", "Outdir"):
+        assert word in said
+    assert "Hires upscale" in notes[-1]
+
+
+@pytest.mark.parametrize("value", ['"[1, 2]"', '"{"', "NaN", '"{\\"s_churn\\": NaN}"', '"' + "[" * 100_000 + '"'])
+def test_sampler_options_that_are_no_object_are_refused_with_a_word(value):
+    values, notes = to_request(read(f"moth\nSteps: 5, Seed: 1, Sampler: Euler, Sampler options: {value}"), SAMPLERS, SCHEDULES)
+    assert not values.get("sampler_options")
+    assert any(note.startswith("Sampler options") for note in notes)
+
+
+@pytest.mark.parametrize(
+    "rest, source",
+    [
+        ("", "NV"), (", RNG: GPU", "NV"), (", RNG: CPU", "CPU"), (", Version: ComfyUI", "CPU"),
+        (f", Version: latent-webui {__version__}", "CPU"),
+    ],
+)
+def test_the_generator_that_is_not_named_is_the_writers_own(rest, source):
+    values, _ = to_request(read(f"moth\nSteps: 5, Seed: 1, Sampler: Euler{rest}"), SAMPLERS, SCHEDULES)
+    assert values["noise_source"] == source
+
+
+def test_a_plain_prompt_sets_nothing_but_the_prompts():
+    assert to_request(read("just a prompt"), SAMPLERS, SCHEDULES) == ({"prompt": "just a prompt", "negative_prompt": ""}, [])
+
+
+def test_joint_names_are_split_at_the_longest_schedule():
+    assert split_sampler("DPM++ SDE SGM Uniform", SAMPLERS, SCHEDULES) == ("DPM++ SDE", "SGM Uniform")
+    assert split_sampler("dpmpp_2m_karras", ["dpmpp_2m"], ["karras"]) == ("dpmpp_2m", "karras")
+    assert split_sampler("euler A", SAMPLERS, SCHEDULES) == ("Euler a", "")
+    assert split_sampler("Karras", SAMPLERS, SCHEDULES) == ("", "")
+
+
+def test_quoting_is_as_published():
+    for case in json.loads(shared("reference/infotext/quote.json").read_text("utf-8")):
+        assert quote(case["text"]) == case["quoted"]
+        assert unquote(case["quoted"]) == case["unquoted"]
+
+
+def reference() -> list[dict[str, Any]]:
+    """Texts and what the published reader makes of them, without those where styles or its own bugs had a say."""
+    lines = shared("reference/infotext/infotext.jsonl").read_text("utf-8").splitlines()
+    cases = [json.loads(line) for line in lines]
+    cases = [case for case in cases if not case.get("styles") and not case.get("error")]
+    return [case for case in cases if "comments" not in case.get("quirk", "")]
+
+
+def test_texts_are_taken_apart_as_the_published_reader_does():
+    for case in reference():
+        found, parsed = read(case["text"]), case["parsed"]
+        assert [list(pair) for pair in found.pairs] == case["pairs"], case["id"]
+        assert (found.prompt, found.negative_prompt) == (parsed["Prompt"], parsed["Negative prompt"]), case["id"]
+        if str(case.get("quirk", "")).startswith("Forge only"):
+            continue
+        skipped = (case.get("settings") or {}).get("infotext_skip_pasting", [])
+        for key, value in found.fields.items():  # VAE and First pass size are moved to other fields by that reader
+            if key not in (*skipped, "VAE", "Model") and not key.startswith(("First pass size", "Size")):
+                assert parsed[key] == value, (case["id"], key)
+
+
+def test_samplers_are_understood_as_the_published_reader_does():
+    for case in reference():
+        named = read(case["text"]).fields.get("Sampler", "")
+        if named and not case.get("quirk"):
+            assert to_request(read(case["text"]), SAMPLERS, SCHEDULES)[0]["sampler"] == case["sampler"], case["id"]
+
+
+def test_an_empty_text_is_an_empty_prompt():
+    assert read("") == Infotext()

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -156,6 +157,12 @@ class _TooLarge(Exception):
 def user_of(connection: HTTPConnection) -> str:
     """The user whom the guard let in ("local" where no login is asked), for Gradio's auth_dependency."""
     return str(connection.scope.get("webui.user", ""))
+
+
+def must_change(access: Access) -> None:
+    """Refuse what would change settings, files or checkpoints while strangers have free entry (--no-login)."""
+    if access.is_read_only:
+        raise HTTPException(403, "Nothing can be changed while the page is open to others without a login. Start it with --auth.")
 
 
 def _refuse_site(connection: HTTPConnection, access: Access) -> Response | None:

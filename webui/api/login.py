@@ -8,7 +8,6 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from webui.api import errors
 from webui.api.access import Access, client_of
 
 FORM_BYTES_AT_MOST = 4096
@@ -98,9 +97,3 @@ def router(access: Access) -> APIRouter:
         return {"ok": True}
 
     return routes
-
-
-def must_change(access: Access) -> None:
-    """Refuse what would change settings, files or checkpoints while strangers have free entry (--no-login)."""
-    if access.is_read_only:
-        raise errors.HTTPException(403, "Nothing can be changed while the page is open to others without a login. Start it with --auth.")

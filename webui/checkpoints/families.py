@@ -28,6 +28,8 @@ POCKET = replace(
     native_size=128,
     guidance=4.0,
     context_width=96,
+    network_width=48,
+    decoder_width=16,
     preview=None,
     about="The small checkpoint that comes with the program",
 )

@@ -136,6 +136,10 @@ class Family:
     """Pixels per latent, each way."""
     latent_scale: float = 0.18215
     context_width: int = 768
+    network_width: int = 320
+    """Channels of the U-Net's first level; with decoder_width, what the memory of a picture is estimated from."""
+    decoder_width: int = 128
+    """Channels of the decoder's last level."""
     beta_start: float = 0.00085
     beta_end: float = 0.012
     preview: tuple[tuple[float, float, float], ...] | None = None

@@ -6,6 +6,37 @@ from collections.abc import Callable
 
 from webui.contract import hookimpl
 from webui.engine import schedules
+from webui.engine.samplers import dpmpp, euler, heun, lms, unipc
+
+
+@hookimpl
+def register_samplers(register: Callable[..., None]) -> None:
+    """Names as users know them; aliases as the API of A1111 has them, and its default schedules."""
+    register("Euler a", euler.sample_euler_ancestral, aliases=("k_euler_a", "k_euler_ancestral"), is_random=True)
+    register("Euler", euler.sample_euler, aliases=("k_euler",))
+    register("DPM++ 2M", dpmpp.sample_dpmpp_2m, aliases=("k_dpmpp_2m",), schedule="Karras")
+    register(
+        "DPM++ 2S a",
+        dpmpp.sample_dpmpp_2s_ancestral,
+        aliases=("k_dpmpp_2s_a",),
+        schedule="Karras",
+        calls_per_step=2,
+        is_random=True,
+    )
+    register("Heun", heun.sample_heun, aliases=("k_heun",), calls_per_step=2)
+    register("LMS", lms.sample_lms, aliases=("k_lms",))
+    register("DPM2", heun.sample_dpm_2, aliases=("k_dpm_2",), schedule="Karras", discard_penultimate=True, calls_per_step=2)
+    register(
+        "DPM2 a",
+        heun.sample_dpm_2_ancestral,
+        aliases=("k_dpm_2_a",),
+        schedule="Karras",
+        discard_penultimate=True,
+        calls_per_step=2,
+        is_random=True,
+    )
+    register("DDIM", euler.sample_ddim, starts_vp=True, ladder="DDIM")
+    register("UniPC", unipc.sample_unipc, schedule="SGM Uniform", starts_vp=True)
 
 
 @hookimpl

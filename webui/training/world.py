@@ -11,7 +11,4 @@ from webui.training.render import View, render
 from webui.training.scene import COLOURS, SHAPES, Scene, Thing, sample
 from webui.training.words import caption, held_out, says, wording
 
-__all__ = [
-    *("COLOURS", "SHAPES", "Scene", "Thing", "View"),
-    *("caption", "held_out", "render", "sample", "says", "wording"),
-]
+__all__ = ["COLOURS", "SHAPES", "Scene", "Thing", "View", "caption", "held_out", "render", "sample", "says", "wording"]

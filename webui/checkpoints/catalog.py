@@ -1,0 +1,228 @@
+"""The checkpoints that lie in the user's folders: found, named, identified, hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from webui.checkpoints.files import SUFFIXES
+from webui.checkpoints.identify import Identity, identify
+from webui.contract.errors import CheckpointReadError, UnknownCheckpointError
+from webui.contract.parts import Family
+from webui.contract.result import CheckpointName
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One checkpoint of the folders."""
+
+    title: str
+    """The path below its folder, as menus show it: "anime/wd.safetensors"; unique."""
+    name: str
+    """The stem, as infotext has it."""
+    path: Path
+    size: int
+    """Bytes on the disk."""
+    identity: Identity | None
+    error: str = ""
+    """Why it cannot be opened; "" when nothing is known against it."""
+    sha256: str = ""
+    """Of the file (of a folder's U-Net); "" until it was computed."""
+
+    @property
+    def family(self) -> Family | None:
+        return self.identity.family if self.identity else None
+
+    @property
+    def hash(self) -> str:
+        return self.sha256[:10]
+
+    @property
+    def config(self) -> Path | None:
+        sidecar = self.path.with_suffix(".yaml")
+        return sidecar if not self.path.is_dir() and sidecar.exists() else None
+
+    @property
+    def checkpoint_name(self) -> CheckpointName:
+        return CheckpointName(self.name, self.hash)
+
+
+class Catalog:
+    """All checkpoints below some folders. Listing reads headers once; a file that cannot be read is listed with its reason.
+
+    Args:
+        folders: models/ folders; checkpoints lie in their Stable-diffusion/, folders in diffusers layout also directly.
+        extra: further folders that hold checkpoints directly (--ckpt-dir).
+        families: the rows to choose from.
+        kept: JSON file that keeps hashes by path, size and time.
+    """
+
+    def __init__(self, folders: Sequence[Path], extra: Sequence[Path], families: Iterable[Family], kept: Path) -> None:
+        self._places = [(folder, folder / "Stable-diffusion") for folder in folders]
+        self._extra = list(extra)
+        self._families = families
+        self._kept = kept
+        self._lock = threading.RLock()
+        self._entries: dict[str, Entry] = {}
+        self._seen: dict[Path, tuple[tuple[int, int, int], Entry]] = {}
+        self._hashes = _read_hashes(kept)
+        self._listed = False
+
+    def refresh(self) -> None:
+        """Look again. What did not change is not read again."""
+        found: dict[str, Entry] = {}
+        for models, checkpoints in self._places:
+            for path in [*_folders_in(models), *_checkpoints_in(checkpoints)]:
+                root = models if path.parent == models else checkpoints
+                self._add(found, path, root)
+        for folder in self._extra:
+            for path in _checkpoints_in(folder):
+                self._add(found, path, folder)
+        with self._lock:
+            self._entries = found
+            self._listed = True
+
+    def _add(self, found: dict[str, Entry], path: Path, root: Path) -> None:
+        title = path.relative_to(root).as_posix()
+        if title in found:
+            if found[title].path.resolve() == path.resolve():
+                return
+            title = f"{root.parent.name}/{title}"
+        found[title] = replace(self._entry(path), title=title)
+
+    def _entry(self, path: Path) -> Entry:
+        weights = path / "unet" / "diffusion_pytorch_model.safetensors" if path.is_dir() else path
+        try:
+            status = weights.stat() if weights.exists() else path.stat()
+        except OSError:
+            return Entry(path.name, path.stem, path, 0, None, f"{path.name} is a link that leads nowhere.")
+        sidecar = path.with_suffix(".yaml")
+        mark = (status.st_size, status.st_mtime_ns, sidecar.stat().st_mtime_ns if sidecar.is_file() else 0)
+        known = self._seen.get(path)
+        if known and known[0] == mark:
+            return self._hashed(known[1], mark)
+        identity, error = None, ""
+        try:
+            identity = identify(path, self._families)
+        except CheckpointReadError as problem:
+            error = str(problem)
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else status.st_size
+        entry = Entry(path.name, path.name if path.is_dir() else path.stem, path, size, identity, error)
+        self._seen[path] = (mark, entry)
+        return self._hashed(entry, mark)
+
+    def _hashed(self, entry: Entry, mark: tuple[int, int, int]) -> Entry:
+        return replace(entry, sha256=self._hashes.get(f"{entry.path}|{mark[0]}|{mark[1]}", ""))
+
+    def entries(self) -> list[Entry]:
+        if not self._listed:
+            self.refresh()
+        with self._lock:
+            return list(self._entries.values())
+
+    def find(self, name: str) -> Entry:
+        """The checkpoint of that title, path, name or hash, tried in this order; never another one.
+
+        Raises:
+            UnknownCheckpointError: none fits, or several do.
+        """
+        entries = self.entries()
+        wanted = name.strip()
+        if wanted.endswith("]") and " [" in wanted:  # "name.safetensors [0a1b2c3d4e]", as A1111 titles it
+            wanted, _, digest = wanted[:-1].rpartition(" [")
+            exact = [entry for entry in entries if digest and entry.sha256.startswith(digest) and wanted in (entry.title, entry.path.name, entry.name)]
+            if len(exact) == 1:
+                return exact[0]
+        for key in (_title, _path, _file_name, _name):
+            hits = [entry for entry in entries if key(entry) == wanted]
+            if len(hits) == 1:
+                return hits[0]
+            if len(hits) > 1:
+                raise UnknownCheckpointError(f"{name!r} fits several checkpoints: {', '.join(hit.title for hit in hits)}. Use one of these names.")
+        digest = wanted.lower()
+        if len(digest) >= 8 and all(c in "0123456789abcdef" for c in digest):
+            hits = [entry for entry in entries if entry.sha256.startswith(digest)]
+            if len(hits) == 1:
+                return hits[0]
+        known = ", ".join(entry.title for entry in entries[:8]) or "there is none yet; put one into models/Stable-diffusion"
+        raise UnknownCheckpointError(f"No checkpoint is called {name!r}. Known: {known}{', ...' if len(entries) > 8 else ''}.")
+
+    def mark(self, title: str, error: str) -> None:
+        """Remember that a checkpoint could not be loaded, so that the list shows why."""
+        with self._lock:
+            if title in self._entries:
+                self._entries[title] = replace(self._entries[title], error=error)
+
+    def hash(self, entry: Entry) -> Entry:
+        """The entry with its SHA-256; reads the whole file the first time (about a second for 2 GB)."""
+        weights = entry.path / "unet" / "diffusion_pytorch_model.safetensors" if entry.path.is_dir() else entry.path
+        if entry.sha256 or not weights.is_file():
+            return entry
+        status = weights.stat()
+        with weights.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        with self._lock:
+            self._hashes[f"{entry.path}|{status.st_size}|{status.st_mtime_ns}"] = digest
+            entry = replace(entry, sha256=digest)
+            if entry.title in self._entries:
+                self._entries[entry.title] = replace(self._entries[entry.title], sha256=digest)
+            _write_hashes(self._kept, self._hashes)
+        return entry
+
+
+def _title(entry: Entry) -> str:
+    return entry.title
+
+
+def _path(entry: Entry) -> str:
+    return str(entry.path)
+
+
+def _file_name(entry: Entry) -> str:
+    return entry.path.name
+
+
+def _name(entry: Entry) -> str:
+    return entry.name
+
+
+def _folders_in(models: Path) -> list[Path]:
+    return sorted(path.parent for path in models.glob("*/model_index.json"))
+
+
+def _checkpoints_in(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder, followlinks=True):
+        if "model_index.json" in files:
+            found.append(Path(place))
+            folders.clear()
+            continue
+        folders.sort()
+        found += [Path(place) / name for name in sorted(files) if name.lower().endswith(SUFFIXES) and ".vae." not in name.lower()]
+    return found
+
+
+def _read_hashes(kept: Path) -> dict[str, str]:
+    try:
+        values = json.loads(kept.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not there yet, or damaged: hashed again
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _write_hashes(kept: Path, hashes: dict[str, str]) -> None:
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        beside = kept.with_suffix(".new")
+        beside.write_text(json.dumps(hashes, indent=1), encoding="utf-8")
+        os.replace(beside, kept)
+    except OSError as error:
+        _log.warning("hashes could not be kept: %s", error)

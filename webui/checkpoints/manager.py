@@ -1,0 +1,211 @@
+"""The loaded checkpoints: which are in memory, which is in use, which must go.
+
+A request that names a checkpoint uses it without changing anybody else's choice. A checkpoint that cannot be read
+leaves everything as it was. What was used last goes last when memory is short.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from webui.checkpoints import memory
+from webui.checkpoints.arithmetic import Arithmetic, choose
+from webui.checkpoints.catalog import Catalog, Entry
+from webui.checkpoints.load import load
+from webui.checkpoints.model import Model
+from webui.contract.errors import CheckpointError, CheckpointReadError
+
+_log = logging.getLogger(__name__)
+SMALL = 512 * 2**20
+"""Bytes up to which a file is hashed as it is loaded (under half a second); larger ones are hashed afterwards."""
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a checkpoint draws best with: its family row, as the page and the API show it."""
+
+    family_label: str
+    sampler: str
+    schedule: str
+    steps: int
+    guidance: float
+    width: int
+    height: int
+
+
+class Checkpoints:
+    """Hands out models.
+
+    Args:
+        catalog: what lies in the folders.
+        chosen: title of the checkpoint in use.
+        device: to compute on.
+        kept: folder for what is worth remembering (the chosen arithmetic).
+        host_memory_share: of the memory that is free at start, for checkpoints that are not in use.
+    """
+
+    def __init__(self, catalog: Catalog, chosen: str, device: torch.device, kept: Path, host_memory_share: float = 0.5) -> None:
+        self.catalog = catalog
+        self.device = device
+        self._chosen = chosen
+        self._kept = kept
+        self._budget = int(memory.free_bytes(device) * host_memory_share)
+        self._lock = threading.RLock()
+        self._loading = threading.Lock()  # one load at a time; asking what is resident never waits for it
+        self._models: OrderedDict[str, tuple[Entry, Model]] = OrderedDict()
+        self._in_use: list[str] = []
+
+    # -- what there is
+
+    def entries(self) -> list[Entry]:
+        return self.catalog.entries()
+
+    def refresh(self) -> None:
+        self.catalog.refresh()
+
+    def find(self, name: str = "") -> Entry:
+        """The checkpoint of that name; "" is the one in use, or the first that can be opened where that one is gone or broken.
+
+        Raises:
+            UnknownCheckpointError
+        """
+        return self.catalog.find(name) if name else self._current()
+
+    def _current(self) -> Entry:
+        entries = self.entries()
+        whole = [entry for entry in entries if not entry.error]
+        exact = [entry for entry in whole if entry.title == self._chosen]
+        named = [entry for entry in whole if entry.name == self._chosen]
+        if found := [*exact, *named, *whole]:
+            return found[0]
+        raise CheckpointReadError(
+            "No checkpoint can be opened. " + (f"{entries[0].error}" if entries else "Put a .safetensors file into models/Stable-diffusion.")
+        )
+
+    @property
+    def chosen(self) -> str:
+        """Title of the checkpoint in use."""
+        return self._current().title
+
+    def choose(self, name: str) -> Entry:
+        """Make a checkpoint the one that requests without a name use. Loads nothing.
+
+        Raises:
+            UnknownCheckpointError, CheckpointReadError: the old choice stays.
+        """
+        entry = self.find(name)
+        if entry.error:
+            raise CheckpointReadError(entry.error)
+        self._chosen = entry.title
+        return entry
+
+    def defaults(self, name: str = "") -> Defaults:
+        """Of a checkpoint's family row; reads no weights."""
+        entry = self.find(name)
+        if entry.family is None:
+            raise CheckpointReadError(entry.error)
+        row = entry.family
+        return Defaults(row.label, row.sampler, "Automatic", row.steps, row.guidance, row.native_size, row.native_size)
+
+    # -- what is loaded
+
+    def resident(self) -> list[str]:
+        """Titles of the checkpoints in memory, the last used one last."""
+        with self._lock:
+            return list(self._models)
+
+    def resident_bytes(self) -> dict[str, int]:
+        with self._lock:
+            return {title: model.size_in_bytes() for title, (_, model) in self._models.items()}
+
+    @contextmanager
+    def use(self, name: str = "") -> Iterator[Model]:
+        """The model of a checkpoint, kept in memory while the block runs.
+
+        Raises:
+            CheckpointError: unknown or unreadable; what was loaded stays.
+        """
+        entry = self.find(name)
+        with self._lock:
+            self._in_use.append(entry.title)
+        try:
+            yield self._model(entry)
+        finally:
+            with self._lock:
+                self._in_use.remove(entry.title)
+
+    def unload(self, name: str) -> None:
+        """Give the memory of a checkpoint back, unless it is being used."""
+        with self._lock:
+            title = self.find(name).title
+            if title not in self._in_use:
+                self._models.pop(title, None)
+
+    def _model(self, entry: Entry) -> Model:
+        with self._loading:
+            with self._lock:
+                if entry.title in self._models and self._models[entry.title][0].path == entry.path:
+                    self._models.move_to_end(entry.title)
+                    return self._models[entry.title][1]
+            entry, model = self._load(entry)
+            with self._lock:
+                self._models[entry.title] = (entry, model)
+                self._make_room(entry.title)
+        if not entry.sha256:
+            threading.Thread(target=self._hash, args=(entry,), name="hash", daemon=True).start()
+        return model
+
+    def _load(self, entry: Entry) -> tuple[Entry, Model]:
+        if entry.error or entry.identity is None:
+            raise CheckpointReadError(entry.error)
+        if entry.size <= SMALL:
+            entry = self.catalog.hash(entry)
+        try:
+            model = load(entry.path, entry.identity, entry.title, entry.checkpoint_name)
+            arithmetic = choose(model.unet, entry.identity.family, self.device, self._kept / "arithmetic.json")
+            _place(model, self.device, arithmetic)
+        except CheckpointError as error:
+            self.catalog.mark(entry.title, str(error))
+            raise
+        return entry, model
+
+    def _hash(self, entry: Entry) -> None:
+        hashed = self.catalog.hash(entry)
+        with self._lock:
+            if entry.title in self._models:
+                _, model = self._models[entry.title]
+                self._models[entry.title] = (hashed, model)
+                model.name = hashed.checkpoint_name
+
+    def _make_room(self, newest: str) -> None:
+        """Drop the least recently used until the rest fits the budget."""
+        sizes = self.resident_bytes()
+        for title in list(self._models):
+            if sum(sizes.values()) <= self._budget:
+                return
+            if title != newest and title not in self._in_use:
+                _log.info("%s leaves memory", title)
+                del self._models[title]
+                del sizes[title]
+
+
+def _place(model: Model, device: torch.device, arithmetic: Arithmetic) -> None:
+    """Bring the networks to a device, in the chosen arithmetic. Copies, so that nothing hangs on the mapped file."""
+    model.memory_format = arithmetic.memory_format
+    for network in model.networks:
+        for parameter in network.parameters():
+            parameter.data = parameter.data.to(device, arithmetic.dtype, copy=True)
+        for buffer in network.buffers():
+            buffer.data = buffer.data.to(device, copy=True)
+    model.unet.to(memory_format=arithmetic.memory_format)  # type: ignore[call-overload]
+    model.autoencoder.to(memory_format=arithmetic.memory_format)
+
+

@@ -1,0 +1,57 @@
+"""How much memory there is, and how much a picture needs."""
+
+from __future__ import annotations
+
+import psutil
+import torch
+
+from webui.contract.errors import MemoryLimitError
+from webui.contract.parts import Family
+
+KEEP_FREE = 256 * 2**20
+"""Bytes that are left to the rest of the machine."""
+
+
+def best_device(cpu_only: bool = False) -> torch.device:
+    """The device to compute on: the first graphics card, Apple's, or the CPU."""
+    if not cpu_only and torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    if not cpu_only and torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes that can still be used on the device."""
+    if device.type == "cuda":
+        free, _total = torch.cuda.mem_get_info(device)
+        return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(psutil.virtual_memory().available)
+
+
+def picture_bytes(family: Family, batch: int, width: int, height: int, bytes_per_value: int = 4) -> int:
+    """About the most that a batch needs beyond the weights.
+
+    The decoder's last level works on whole pixels with its two narrowest widths (a convolution holds its input, its
+    output and the shortcut); the U-Net's first level holds both guidance sides of all skip connections. The pictures
+    of a batch are decoded one by one.
+    """
+    decoding = width * height * 7 * family.decoder_width * bytes_per_value
+    cells = (width // family.latent_factor) * (height // family.latent_factor)
+    network = 2 * batch * cells * 24 * family.network_width * bytes_per_value
+    return max(decoding, network) + batch * width * height * 16
+
+
+def require(needed: int, device: torch.device, width: int, height: int, batch: int) -> None:
+    """Refuse what cannot fit, before anything is allocated.
+
+    Raises:
+        MemoryLimitError: with the size that would fit.
+    """
+    free = free_bytes(device) - KEEP_FREE
+    if needed <= free:
+        return
+    share = max(0.0, free / needed)
+    side = int((width * height * share) ** 0.5) // 64 * 64
+    ways = [f"Try {side} x {side}" if side >= 64 else "Close other programs", *(["a smaller batch"] if batch > 1 else [])]
+    raise MemoryLimitError(f"Not enough memory for {width} x {height}: it needs {needed / 1e9:.1f} GB, {max(free, 0) / 1e9:.1f} GB are free. {', or '.join(ways)}.")

@@ -1,0 +1,78 @@
+"""Latents to pixels, and a quick look at latents on the way."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from webui.checkpoints.model import Model
+from webui.contract.errors import WebUIError
+
+_log = logging.getLogger(__name__)
+
+
+def decode(latents: Tensor, model: Model) -> Image.Image:
+    """One picture from clean latents (1, C, h, w), scaled as the network sees them.
+
+    A decoder that overflows in half precision (SDXL's does) is run again in float32.
+
+    Raises:
+        WebUIError: the picture is not finite even then.
+    """
+    pixels = _decode(latents, model, model.dtype)
+    if not bool(torch.isfinite(pixels).all()) and model.dtype != torch.float32:
+        _log.warning("%s: the decoder overflowed in %s and was run again in float32", model.title, model.dtype)
+        model.autoencoder.to(torch.float32)
+        try:
+            pixels = _decode(latents, model, torch.float32)
+        finally:
+            model.autoencoder.to(model.dtype)
+    if not bool(torch.isfinite(pixels).all()):
+        raise WebUIError("The picture came out as numbers that are not finite. Try fewer steps, a lower guidance, or another sampler.")
+    return to_image(pixels)
+
+
+def _decode(latents: Tensor, model: Model, dtype: torch.dtype) -> Tensor:
+    z = (latents / model.family.latent_scale).to(dtype).contiguous(memory_format=model.memory_format)
+    with torch.inference_mode():
+        return model.autoencoder.decode(z, return_dict=False)[0].float()  # type: ignore[no-any-return]
+
+
+def to_image(pixels: Tensor) -> Image.Image:
+    """Pixels (1, 3, H, W) in [-1, 1] as an 8-bit picture."""
+    values = pixels[0].clamp(-1, 1).add(1).mul(127.5).round_().to(torch.uint8)
+    return Image.fromarray(np.ascontiguousarray(values.permute(1, 2, 0).cpu().numpy()))
+
+
+def preview(latents: Tensor, model: Model) -> Image.Image:
+    """A small picture (a pixel per latent, doubled) of the first of some predicted clean latents (B, C, h, w), by one
+    matrix: hundreds of times cheaper than decoding."""
+    matrix = _colours(model)
+    z = latents[:1].float().cpu()
+    rgb = torch.einsum("bchw,cd->bdhw", z, matrix[:-1]) + matrix[-1].view(1, 3, 1, 1)
+    return to_image(F.interpolate(rgb, scale_factor=2, mode="bilinear", align_corners=False))
+
+
+def _colours(model: Model) -> Tensor:
+    """(C + 1, 3): latent channels and a constant to red, green, blue in [-1, 1]; the row's, or fitted once to what the
+    decoder makes of smooth random latents (least squares)."""
+    known = model.fits.get("colours")
+    if known is None:
+        known = _fitted(model) if model.family.preview is None else F.pad(torch.tensor(model.family.preview), (0, 0, 0, 1))
+        model.fits.put("colours", known)
+    return known  # type: ignore[no-any-return]
+
+
+def _fitted(model: Model, side: int = 16, count: int = 4) -> Tensor:
+    noise = torch.randn(count, model.family.latent_channels, 4, 4, generator=torch.Generator().manual_seed(0))
+    z = F.interpolate(noise, size=side, mode="bicubic")
+    z = (z / z.std()).to(model.device)
+    pixels = torch.cat([_decode(one[None], model, model.dtype) for one in z]).cpu()
+    cells = F.avg_pool2d(pixels.clamp(-1, 1), pixels.shape[-1] // side)
+    inputs = F.pad(z.float().cpu().permute(0, 2, 3, 1).reshape(-1, z.shape[1]), (0, 1), value=1.0)
+    return torch.linalg.lstsq(inputs, cells.permute(0, 2, 3, 1).reshape(-1, 3)).solution

@@ -1,0 +1,122 @@
+"""The top bar: which checkpoint is in use, what waits, keys and theme.
+
+The dropdown's choice is that of the program, not of the page: it is kept in the settings, and a page that opens shows
+it. A checkpoint's defaults go to the controls that the user has not changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from webui.contract.errors import WebUIError
+from webui.ui import icons
+from webui.ui.controls import IN_PAGE, QUIET, Choice, Controls, html
+from webui.ui.fields import FOLLOWING, follow
+from webui.ui.quiet_gradio import gr
+from webui.ui.stage import button
+from webui.workspace.app import App
+
+
+@dataclass(frozen=True)
+class Header:
+    checkpoint: Any
+    badge: Any
+    defaults: Any
+    """Unseen JSON {field: default} of the checkpoint that the controls' values were chosen for."""
+    message: Any
+    """Unseen text: what went wrong with the last choice, "" when nothing did. Script shows it on the stage."""
+
+
+def header(app: App) -> Header:
+    facts = defaults_of(app)
+    with gr.Row(elem_id="topbar"):
+        html(f'<h1 class="brand">{icons.svg("mark")}<span>Latent</span></h1>', elem_id="brand")
+        checkpoint = Choice(
+            choices(app), value=chosen(app), label="Checkpoint", show_label=False, container=False, elem_id="checkpoint", min_width=0,
+            interactive=True,
+        )  # fmt: skip
+        badge = html(family(app), elem_id="family")
+        html(status(), elem_id="status", js_on_load="LW.stage.drawAll()")
+        return Header(checkpoint, badge, gr.JSON(facts, visible=False), gr.Textbox("", visible=False))
+
+
+def status() -> str:
+    return (
+        '<div class="status"><span class="spring"></span><span id="connection" class="hint" role="status"></span>'
+        f'<button type="button" class="btn ghost" id="queue_button" data-do="goto" data-tab="queue">{icons.svg("queue")}'
+        '<span data-part="count">Queue</span></button>'
+        + button("", "keyboard", title="Keyboard shortcuts", data_do="keys")
+        + button("", "theme", title="Switch light and dark", data_do="theme")
+        + "</div>"
+    )
+
+
+def choices(app: App) -> list[tuple[str, str]]:
+    """(what the menu shows, title). One that cannot be read stays in the menu, with the reason."""
+    return [(f"{entry.title} (cannot be opened: {entry.error})" if entry.error else entry.title, entry.title) for entry in app.checkpoints.entries()]
+
+
+def chosen(app: App) -> str | None:
+    try:
+        return app.checkpoints.chosen
+    except WebUIError:
+        return None
+
+
+def family(app: App) -> str:
+    try:
+        return f'<span class="badge" title="Family of the checkpoint">{escape(app.checkpoints.defaults().family_label)}</span>'
+    except WebUIError:
+        return ""
+
+
+def defaults_of(app: App) -> dict[str, Any]:
+    """The defaults of the checkpoint in use, by field; none where no checkpoint can be opened."""
+    try:
+        row = app.checkpoints.defaults()
+    except WebUIError:
+        return {}
+    return {name: getattr(row, name) for name in FOLLOWING}
+
+
+def trouble(app: App) -> str:
+    try:
+        app.checkpoints.defaults()
+    except WebUIError as error:
+        return str(error)
+    return ""
+
+
+def follow_checkpoint(app: App, top: Header, tabs: Sequence[Controls], restored: Any) -> None:
+    """Bring the defaults of the checkpoint to all tabs: when a page opens (after `restored`), and on a new choice."""
+    controls = [tab[name] for tab in tabs for name in FOLLOWING]
+    outputs = [top.checkpoint, top.badge, top.defaults, top.message, *controls]
+
+    def settled(before: Mapping[str, Any] | None, values: Sequence[Any], message: str) -> list[Any]:
+        now = defaults_of(app)
+        updates: list[Any] = []
+        for start in range(0, len(values), len(FOLLOWING)):
+            shown = dict(zip(FOLLOWING, values[start : start + len(FOLLOWING)], strict=True))
+            moved = follow(before or {}, now, shown)
+            updates += [moved.get(name, gr.skip()) for name in FOLLOWING]
+        menu = gr.update(choices=choices(app), value=chosen(app))
+        return [menu, family(app), now, message, *updates]
+
+    def opened(before: Mapping[str, Any] | None, *values: Any) -> list[Any]:
+        app.checkpoints.refresh()
+        return settled(before, values, trouble(app))
+
+    def choose(title: str, before: Mapping[str, Any] | None, *values: Any) -> list[Any]:
+        try:
+            entry = app.checkpoints.choose(title)
+            app.settings.change(checkpoint=entry.title)
+        except WebUIError as error:
+            return settled(before, values, str(error))
+        return settled(before, values, "")
+
+    said = {"fn": None, "inputs": top.message, "js": "text => LW.stage.say(LW.tabName(), text)", **IN_PAGE}
+    restored.then(opened, [top.defaults, *controls], outputs, **QUIET).success(**said)
+    top.checkpoint.input(choose, [top.checkpoint, top.defaults, *controls], outputs, **QUIET).success(**said)

@@ -1,0 +1,36 @@
+"""Our own line icons on a 16 px grid, drawn with one stroke width, as path data."""
+
+from __future__ import annotations
+
+ICONS = {
+    "mark": "M8 1.8l5.4 3.1v6.2L8 14.2l-5.4-3.1V4.9z M8 5.2a2.8 2.8 0 1 0 0 5.6 2.8 2.8 0 1 0 0-5.6",
+    "txt2img": "M2 5V3h8v2 M6 3v10 M4.5 13h3 M12 8.5l.8 2.2 2.2.8-2.2.8-.8 2.2-.8-2.2-2.2-.8 2.2-.8z",
+    "queue": "M2 4h12 M2 8h12 M2 12h7",
+    "theme": "M8 2.2a5.8 5.8 0 1 0 0 11.6 5.8 5.8 0 1 0 0-11.6 M8 2.2v11.6 M10.4 3.2v9.6 M12.4 5v6",
+    "dice": "M3 3h10v10H3z M5.9 5.9h.01 M10.1 5.9h.01 M8 8h.01 M5.9 10.1h.01 M10.1 10.1h.01",
+    "reuse": "M12.8 6A5.2 5.2 0 0 0 3.5 5.2L2.5 6.4 M2.5 3v3.4h3.4 M3.2 10a5.2 5.2 0 0 0 9.3.8l1-1.2 M13.5 13V9.6h-3.4",
+    "swap": "M4.5 3L2 5.5 4.5 8 M2 5.5h11 M11.5 8L14 10.5 11.5 13 M14 10.5H3",
+    "stop": "M4 4h8v8H4z",
+    "copy": "M5.5 5.5h8v8h-8z M10.5 5.5v-3h-8v8h3",
+    "save": "M8 2v8.5 M4.5 7L8 10.5 11.5 7 M2.5 13.5h11",
+    "show": "M1.8 8S4 3.8 8 3.8 14.2 8 14.2 8 12 12.2 8 12.2 1.8 8 1.8 8z M8 6.2a1.8 1.8 0 1 0 0 3.6 1.8 1.8 0 1 0 0-3.6",
+    "chevron": "M6 3l5 5-5 5",
+    "close": "M3.5 3.5l9 9 M12.5 3.5l-9 9",
+    "alert": "M8 2L1.8 13.5h12.4z M8 6.5v3.2 M8 11.7h.01",
+    "keyboard": "M1.8 4h12.4v8H1.8z M4.5 6.7h.01 M7 6.7h.01 M9.5 6.7h.01 M12 6.7h.01 M5 9.5h6",
+}
+
+
+def svg(name: str) -> str:
+    """An icon to stand in HTML; it takes the colour of the text."""
+    return f'<svg class="icon" viewBox="0 0 16 16" aria-hidden="true" focusable="false"><path d="{ICONS[name]}"/></svg>'
+
+
+def css_variables() -> str:
+    """The icons as --icon-NAME masks, for places where only CSS can put one (tabs, gr.Button)."""
+    shape = (
+        "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16' fill='none' stroke='%23000' stroke-width='1.4' "
+        "stroke-linecap='round' stroke-linejoin='round'%3E%3Cpath d='{}'/%3E%3C/svg%3E"
+    )
+    lines = (f'--icon-{name}:url("data:image/svg+xml,{shape.format(path)}")' for name, path in ICONS.items())
+    return ":root{" + ";".join(lines) + "}"

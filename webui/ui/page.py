@@ -1,0 +1,78 @@
+"""The page: a top bar and the tabs, mounted at the root of the server."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from webui.ui import icons
+from webui.ui.header import follow_checkpoint, header
+from webui.ui.quiet_gradio import gr
+from webui.ui.controls import IN_PAGE
+from webui.ui.tabs import TABS
+from webui.workspace.app import App
+
+ASSETS = Path(__file__).parent / "assets"
+SCRIPTS = ("app.js", "events.js", "stage.js", "queue.js")
+FONTS = ["-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+
+
+def build(app: App) -> gr.Blocks:
+    """The whole page. Jobs, results and the list of checkpoints come to it while it runs; see assets/events.js."""
+    with gr.Blocks(title="Latent WebUI", fill_width=True, analytics_enabled=False) as demo:
+        top = header(app)
+        kept: dict[str, dict[str, Any]] = {}
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
+            for tab in TABS:
+                with gr.Tab(tab.label, id=tab.name, elem_id=f"tab_{tab.name}"):
+                    kept[tab.name] = tab.build(app, top)
+        making = [controls for controls in kept.values() if controls]
+        names = ["defaults", *(f"{tab}.{field}" for tab, controls in kept.items() for field in controls)]
+        values = [top.defaults, *(control for controls in making for control in controls.values())]
+        restored = demo.load(None, values, values, js=f"(...values) => LW.restore({json.dumps(names)}, values)", **IN_PAGE)
+        follow_checkpoint(app, top, making, restored)
+        changes = [control.change for control in values]
+        gr.on(changes, None, values, None, js=f"(...values) => LW.remember({json.dumps(names)}, values)", **IN_PAGE)
+    return demo
+
+
+def mount(server: FastAPI, app: App) -> FastAPI:
+    """Put the page at "/" of a server whose other routes are there already."""
+    server.mount("/look", StaticFiles(directory=ASSETS), name="look")
+    demo = build(app)
+    mounted = gr.mount_gradio_app(
+        server,
+        demo,
+        path="/",
+        theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),
+        head=head(),
+        favicon_path=str(ASSETS / "favicon.svg"),
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        show_error=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+    )
+    demo.has_launched = True  # a mounted page checks no file path of Gradio without it
+    for name, seconds in {"sleep_when_free": 0.02, "progress_update_sleep_when_free": 0.05}.items():
+        if hasattr(demo._queue, name):  # Gradio's own queue asks every millisecond, 7% of a core for nothing
+            setattr(demo._queue, name, seconds)
+    return mounted
+
+
+def head() -> str:
+    """Style sheet and scripts, named by content so that a browser keeps them until they change."""
+    scripts = "".join(f'<script src="{_address(name)}"></script>' for name in SCRIPTS)
+    return f'<style>{icons.css_variables()}</style><link rel="stylesheet" href="{_address("style.css")}">{scripts}'
+
+
+def _address(name: str) -> str:
+    digest = hashlib.sha256((ASSETS / name).read_bytes()).hexdigest()[:12]
+    return f"look/{name}?v={digest}"

@@ -1,0 +1,33 @@
+"""The txt2img tab: words to pictures."""
+
+from __future__ import annotations
+
+from webui.ui import controls, stage
+from webui.ui.controls import Controls
+from webui.ui.header import Header, defaults_of
+from webui.ui.making import actions
+from webui.ui.quiet_gradio import gr
+from webui.workspace.app import App
+
+NAME = "txt2img"
+
+
+def build(app: App, header: Header) -> Controls:
+    defaults = defaults_of(app)
+    made: Controls = {}
+    with gr.Row(elem_classes="studio", elem_id=f"{NAME}_studio"):
+        with gr.Column(elem_classes="controls", elem_id=f"{NAME}_panel", min_width=0):
+            with gr.Column(elem_classes="controls-scroll", min_width=0):
+                with controls.column("sheet first"):
+                    made |= controls.prompt_fields(NAME)
+                with controls.column("sheet"):
+                    made |= controls.sampling_fields(NAME, app.parts, defaults)
+                with controls.column("sheet"):
+                    made |= controls.size_fields(NAME, app, header.checkpoint, defaults)
+                    made |= controls.seed_fields(NAME)
+                    made |= controls.batch_fields(NAME)
+                with controls.column("sheet groups"):
+                    made |= controls.advanced_fields(NAME)
+            actions(NAME, app, header, made)
+        stage.stage(NAME)
+    return made

@@ -1,0 +1,82 @@
+"""The handles that the edges (page, API, command line) receive. Built once, by webui.main."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from webui.checkpoints import memory
+from webui.checkpoints.catalog import Catalog
+from webui.checkpoints.manager import Checkpoints
+from webui.checkpoints.tokenizer import clip_tokenizer
+from webui.contract.parts import Parts
+from webui.contract.request import GenerationRequest
+from webui.engine import plan, prompt
+from webui.engine.generate import generate
+from webui.plugins import Extension
+from webui.workspace.gallery import Gallery
+from webui.workspace.paths import Paths
+from webui.workspace.queue import JobQueue
+from webui.workspace.settings import SettingsStore
+
+
+@dataclass(frozen=True)
+class App:
+    """Everything that outlives a request."""
+
+    paths: Paths
+    parts: Parts
+    settings: SettingsStore
+    checkpoints: Checkpoints
+    gallery: Gallery
+    queue: JobQueue
+    extensions: tuple[Extension, ...] = ()
+
+    def complete(self, request: GenerationRequest) -> GenerationRequest:
+        """The request with nothing left open. Raises RequestError or CheckpointError."""
+        return plan.complete(request, self.checkpoints, self.parts)
+
+    def count_tokens(self, text: str) -> tuple[int, int]:
+        """(tokens used, room for them: a multiple of 75). Needs no weights."""
+        return prompt.count(text, clip_tokenizer(), "Original")
+
+    def choose_checkpoint(self, name: str) -> str:
+        """Make a checkpoint the one in use, now and at the next start; its title. Raises CheckpointError."""
+        title = self.checkpoints.choose(name).title
+        self.settings.change(checkpoint=title)
+        return title
+
+    def close(self) -> None:
+        self.queue.close()
+
+
+def open_app(
+    paths: Paths,
+    parts: Parts,
+    extensions: tuple[Extension, ...] = (),
+    *,
+    extra_checkpoints: Sequence[Path] = (),
+    checkpoint: str = "",
+    cpu_only: bool = False,
+) -> App:
+    """Open the workspace in a data folder.
+
+    Args:
+        extra_checkpoints: further folders that hold checkpoints.
+        checkpoint: the one to start with; "" is the one of last time.
+    """
+    settings = SettingsStore(paths.settings_file)
+    catalog = Catalog(paths.models, extra_checkpoints, parts.families, paths.state / "hashes.json")
+    checkpoints = Checkpoints(catalog, settings.now.checkpoint, memory.best_device(cpu_only), paths.state, settings.now.host_memory_share)
+    if checkpoint:
+        checkpoints.choose(checkpoint)
+    gallery = Gallery(paths.outputs)
+    queue = JobQueue(
+        lambda request: plan.complete(request, checkpoints, parts),
+        lambda request, observer, skip: generate(request, checkpoints, parts, observer, skip),
+        gallery,
+        settings,
+        paths.state / "jobs",
+    )
+    return App(paths, parts, settings, checkpoints, gallery, queue, extensions)

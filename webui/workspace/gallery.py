@@ -1,0 +1,64 @@
+"""The finished pictures on the disk: outputs/txt2img-images/DATE/00012-SEED.png."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+from webui.contract.result import GeneratedImage
+from webui.contract.settings import Settings
+from webui.workspace import pictures
+from webui.workspace.files import write_new
+
+FOLDERS = {"txt2img": "txt2img-images", "img2img": "img2img-images", "inpaint": "img2img-images"}
+
+
+class Gallery:
+    """Saves pictures below one folder; never overwrites one, whatever else writes there."""
+
+    def __init__(self, outputs: Path) -> None:
+        self.outputs = outputs
+
+    def save(self, picture: GeneratedImage, tab: str, settings: Settings) -> str:
+        """Write a picture with its infotext.
+
+        Returns:
+            Its path below the outputs folder, with slashes.
+
+        Raises:
+            SaveError: the disk is full or may not be written to.
+        """
+        kind = settings.image_format
+        text = picture.infotext if settings.write_infotext else ""
+        if kind == "png":
+            data = pictures.png_bytes(picture.image, text)
+        elif kind == "webp":
+            data = pictures.webp_bytes(picture.image, text, settings.image_quality)
+        else:
+            data = pictures.jpeg_bytes(picture.image, text, settings.image_quality)
+        folder = self.outputs / FOLDERS.get(tab, f"{tab}-images") / time.strftime("%Y-%m-%d")
+        number = next_number(folder)
+        while True:
+            path = folder / f"{number:05d}-{picture.request.seed}.{kind}"
+            if write_new(path, data):
+                return path.relative_to(self.outputs).as_posix()
+            number += 1
+
+    def find(self, relative: str) -> Path | None:
+        """The file of a path below the outputs folder; None for anything outside it, hidden, or gone."""
+        root = self.outputs.resolve()
+        try:
+            path = (root / relative).resolve()
+        except (OSError, ValueError):
+            return None
+        inside = path.is_relative_to(root) and not any(part.startswith(".") for part in path.relative_to(root).parts)
+        return path if inside and path.is_file() and path.suffix in (".png", ".jpg", ".webp") else None
+
+
+def next_number(folder: Path) -> int:
+    """One more than the largest number a file in the folder begins with, whatever its ending."""
+    if not folder.is_dir():
+        return 0
+    numbers = [int(found[1]) for path in folder.iterdir() if (found := re.match(r"(\d{1,9})(?=[-_.])", path.name))]
+    return max(numbers, default=-1) + 1

@@ -1,0 +1,40 @@
+"""Where things lie: what comes with the project is read, what the user owns is read and written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Folders of one running program. Without --data-dir both are the project's own folder."""
+
+    data: Path
+    project: Path = PROJECT
+
+    def _both(self, name: str) -> list[Path]:
+        return list(dict.fromkeys([self.data / name, self.project / name]))
+
+    @property
+    def models(self) -> list[Path]:
+        return self._both("models")
+
+    @property
+    def extensions(self) -> list[Path]:
+        return self._both("extensions")
+
+    @property
+    def outputs(self) -> Path:
+        return self.data / "outputs"
+
+    @property
+    def state(self) -> Path:
+        """Jobs, caches: what the program remembers for the user."""
+        return self.data / "state"
+
+    @property
+    def settings_file(self) -> Path:
+        return self.data / "settings.json"

@@ -1,0 +1,347 @@
+"""The queue: a job lives here, not in a page. It is on the disk before it is acknowledged, and goes on after a restart."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from webui.contract.errors import Interrupted, RequestError, SaveError, UnknownJobError, WebUIError
+from webui.contract.request import GenerationRequest
+from webui.contract.result import GeneratedImage, Progress
+from webui.engine.watch import Observer
+from webui.workspace import pictures
+from webui.workspace.events import EventLog, Subscription
+from webui.workspace.files import read_json, write_json
+from webui.workspace.gallery import Gallery
+from webui.workspace.jobs import Job, JobImage, from_dict
+from webui.workspace.settings import SettingsStore
+
+_log = logging.getLogger(__name__)
+Draw = Callable[[GenerationRequest, Observer, int], Iterator[GeneratedImage]]
+WAITING = 1000
+"""Jobs that may wait."""
+HISTORY = 200
+"""Ended jobs that are remembered."""
+RECENT = 64
+"""Pictures that stay in memory."""
+ATTEMPTS = 2
+"""Starts of the program that may end in the middle of a job before it is set aside."""
+
+
+class JobQueue:
+    """Draws jobs one after the other in a thread of its own.
+
+    Args:
+        complete: fills in and checks a request (RequestError, CheckpointError).
+        draw: (complete request, observer, pictures to leave out) -> pictures.
+        gallery: saves pictures.
+        settings: read when a picture is saved.
+        folder: one JSON file a job.
+    """
+
+    def __init__(self, complete: Callable[[GenerationRequest], GenerationRequest], draw: Draw, gallery: Gallery, settings: SettingsStore, folder: Path) -> None:
+        self._complete = complete
+        self._draw = draw
+        self._gallery = gallery
+        self._settings = settings
+        self._folder = folder
+        self._changed = threading.Condition(threading.RLock())
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._attempts: dict[str, int] = {}
+        self._stop: set[str] = set()
+        self._closing = False
+        self._previews: dict[str, Progress] = {}
+        self._recent: OrderedDict[tuple[str, int], tuple[GeneratedImage, bytes]] = OrderedDict()
+        self._events = EventLog()
+        self._saver = ThreadPoolExecutor(1, "save")
+        self._take_up()
+        self._worker = threading.Thread(target=self._work, name="jobs", daemon=True)
+        self._worker.start()
+
+    # -- asking
+
+    def submit(self, request: GenerationRequest, *, tab: str = "txt2img", save: bool = True) -> Job:
+        """Check a request and put it at the end.
+
+        Args:
+            tab: where it came from; decides the folder its pictures are saved in.
+            save: whether its pictures are saved.
+
+        Raises:
+            RequestError, CheckpointError: nothing was queued.
+            SaveError: the job could not be written down, so it was not taken.
+        """
+        complete = self._complete(request)
+        with self._changed:
+            if sum(not job.has_ended for job in self._jobs.values()) >= WAITING:
+                raise RequestError(f"The queue is full: {WAITING} jobs are waiting. Wait for some to finish, or remove some.")
+            job = Job(id=uuid.uuid4().hex, tab=tab, request=complete, created=time.time(), pictures=complete.pictures, steps=complete.steps or 0, save=save)
+            self._write(job)
+            self._set("queued", job)
+        return job
+
+    def job(self, job_id: str) -> Job:
+        """Raises UnknownJobError."""
+        with self._changed:
+            if job_id not in self._jobs:
+                raise UnknownJobError(f"No job has the number {job_id[:40]!r}. It may have been removed.")
+            return self._jobs[job_id]
+
+    def jobs(self) -> list[Job]:
+        """The oldest first."""
+        with self._changed:
+            return list(self._jobs.values())
+
+    def running(self) -> Job | None:
+        return next((job for job in self.jobs() if job.state == "running"), None)
+
+    def interrupt(self, job_id: str | None = None) -> bool:
+        """End a job within one network call (None: the one that runs); a waiting one is taken off the queue.
+
+        Returns:
+            Whether there was something to end. Finished pictures are kept.
+
+        Raises:
+            UnknownJobError
+        """
+        with self._changed:
+            job = self.job(job_id) if job_id else self.running()
+            if job is None or job.has_ended:
+                return False
+            if job.state == "waiting":
+                self._end(job, "interrupted")
+            else:
+                self._stop.add(job.id)
+            return True
+
+    def remove(self, job_id: str) -> None:
+        """Forget a job that has ended, or take a waiting one away. Its pictures stay.
+
+        Raises:
+            UnknownJobError
+            RequestError: it is running.
+        """
+        with self._changed:
+            job = self.job(job_id)
+            if job.state == "running":
+                raise RequestError("This job is running. Interrupt it first.")
+            self._forget(job)
+            self._events.publish("removed", job)
+            self._changed.notify_all()
+
+    def wait(self, job_id: str, timeout: float | None = None) -> Job:
+        """The job when it has ended, or as it is after `timeout` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.job(job_id).has_ended, timeout)
+            return self.job(job_id)
+
+    def picture(self, job_id: str, index: int) -> GeneratedImage | None:
+        """A recent picture, as it was made; None when it is only on the disk, or not there."""
+        with self._changed:
+            found = self._recent.get((job_id, index))
+        return found[0] if found else None
+
+    def jpeg(self, job_id: str, index: int) -> bytes | None:
+        """A picture as a JPEG with its infotext: ready for recent ones, else made from the saved file."""
+        with self._changed:
+            found = self._recent.get((job_id, index))
+            if found:
+                return found[1]
+            image = next((image for image in self.job(job_id).images if image.index == index), None)
+        path = self._gallery.find(image.path) if image and image.path else None
+        if path is None or image is None:
+            return None
+        with Image.open(path) as opened:
+            return pictures.jpeg_bytes(opened.convert("RGB"), image.infotext, 92)
+
+    def preview(self, job_id: str) -> bytes | None:
+        """The newest prediction of a running job as a small JPEG."""
+        with self._changed:
+            progress = self._previews.get(job_id)
+        if progress is None or progress.preview is None:
+            return None
+        buffer = BytesIO()
+        progress.preview().save(buffer, "JPEG", quality=80)
+        return buffer.getvalue()
+
+    def subscribe(self) -> Subscription:
+        """Listen to all jobs; the first event is a snapshot of what there is."""
+        with self._changed:
+            return self._events.subscribe(self._snapshot)
+
+    def _snapshot(self) -> tuple[Job, ...]:
+        """All that have not ended, and the last 20 that have."""
+        jobs = list(self._jobs.values())
+        ended = [job for job in jobs if job.has_ended][-20:]
+        return tuple(job for job in jobs if not job.has_ended or job in ended)
+
+    def close(self, timeout: float = 10) -> None:
+        """Stop drawing; what is waiting or half-done goes on at the next start."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._worker.join(timeout)
+        self._saver.shutdown()
+
+    # -- drawing
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing or self._next() is not None)
+                if self._closing:
+                    return
+                job = self._next()
+                assert job is not None
+                job = replace(job, state="running", started=time.time())
+                self._attempts[job.id] = self._attempts.get(job.id, 0) + 1
+                self._write(job)
+                self._set("started", job)
+            self._run(job)
+
+    def _next(self) -> Job | None:
+        return next((job for job in self._jobs.values() if job.state == "waiting"), None)
+
+    def _run(self, job: Job) -> None:
+        watcher = _Watcher(self, job.id)
+        there = {image.index for image in job.images if image.path}
+        done = next(i for i in range(job.pictures + 1) if i not in there)
+        saving: list[Future[None]] = []
+        state, error = "finished", ""
+        try:
+            for number, picture in enumerate(self._draw(job.request, watcher, done), done // job.request.batch_size * job.request.batch_size):
+                if number not in there:
+                    saving.append(self._deliver(job, number, picture))
+        except Interrupted:
+            state = "interrupted"
+        except WebUIError as problem:
+            state, error = "failed", str(problem)
+        except Exception as problem:  # the job worker: whatever happened to one job, the next one is drawn
+            _log.exception("job %s failed", job.id)
+            state, error = "failed", f"Something went wrong inside the program ({type(problem).__name__}: {problem}). Its log says more."
+        for future in saving:
+            future.result()
+        with self._changed:
+            if self._closing and state == "interrupted":
+                return  # stays "running" on the disk: the next start takes it up
+            self._end(self._jobs[job.id], state, error)
+
+    def _deliver(self, job: Job, number: int, picture: GeneratedImage) -> Future[None]:
+        """Show a finished picture at once, as a JPEG; the file is written behind it."""
+        jpeg = pictures.jpeg_bytes(picture.image, picture.infotext, 92)
+        image = JobImage(number, picture.image.width, picture.image.height, str(picture.request.seed), picture.infotext)
+        with self._changed:
+            self._recent[job.id, number] = (picture, jpeg)
+            while len(self._recent) > RECENT:
+                self._recent.popitem(last=False)
+            self._set("image", self._jobs[job.id].with_image(image))
+        return self._saver.submit(self._save, job, image, picture)
+
+    def _save(self, job: Job, image: JobImage, picture: GeneratedImage) -> None:
+        if not job.save:
+            return
+        try:
+            image = replace(image, path=self._gallery.save(picture, job.tab, self._settings.now))
+        except SaveError as problem:
+            _log.error("%s", problem)
+            image = replace(image, error=str(problem))
+        with self._changed:
+            changed = self._jobs[job.id].with_image(image)
+            self._write_or_log(changed)
+            self._set("saved", changed)
+
+    def _should_stop(self, job_id: str) -> bool:
+        return job_id in self._stop or self._closing
+
+    def _progress(self, job_id: str, progress: Progress, began: float) -> None:
+        with self._changed:
+            job = self._jobs[job_id]
+            settings = self._settings.now
+            shows = settings.show_preview and progress.step % settings.preview_every == 0 and progress.step < progress.steps
+            if shows:
+                self._previews[job_id] = progress
+            self._set("progress", job.advanced(progress, job.preview + shows, began))
+
+    # -- remembering
+
+    def _set(self, kind: str, job: Job) -> None:
+        with self._changed:
+            self._jobs[job.id] = job
+            self._events.publish(kind, job)
+            self._changed.notify_all()
+
+    def _end(self, job: Job, state: str, error: str = "") -> None:
+        fraction = 1.0 if state == "finished" else job.fraction
+        ended = replace(job, state=state, error=error, ended=time.time(), fraction=fraction, seconds_left=None)  # type: ignore[arg-type]
+        self._stop.discard(job.id)
+        self._previews.pop(job.id, None)
+        self._write_or_log(ended)
+        self._set(state, ended)
+        for old in [one for one in self._jobs.values() if one.has_ended][:-HISTORY]:
+            self._forget(old)
+
+    def _forget(self, job: Job) -> None:
+        self._jobs.pop(job.id, None)
+        self._file(job.id).unlink(missing_ok=True)
+
+    def _file(self, job_id: str) -> Path:
+        return self._folder / f"{job_id}.json"
+
+    def _write(self, job: Job) -> None:
+        write_json(self._file(job.id), {**job.to_dict(), "attempts": self._attempts.get(job.id, 0)})
+
+    def _write_or_log(self, job: Job) -> None:
+        """A full disk must not end a job whose pictures are there to be shown."""
+        try:
+            self._write(job)
+        except SaveError as problem:
+            _log.error("job %s: %s", job.id, problem)
+
+    def _take_up(self) -> None:
+        """Read what the last run left: ended jobs are history, the others go on."""
+        found: list[Job] = []
+        for path in self._folder.glob("*.json"):
+            values = read_json(path)
+            try:
+                job = from_dict(values)
+                self._attempts[job.id] = int(values.get("attempts", 0))
+            except (KeyError, TypeError, ValueError, RequestError, AttributeError):
+                _log.warning("%s is damaged and was left out", path.name)
+                path.rename(path.with_suffix(".bad"))
+                continue
+            found.append(job)
+        for job in sorted(found, key=lambda one: one.created):
+            self._jobs[job.id] = job
+            if job.has_ended:
+                continue
+            if not job.save:
+                self._end(job, "interrupted", "The program stopped before this was drawn, and nobody waits for it any more.")
+            elif self._attempts.get(job.id, 0) >= ATTEMPTS and job.state == "running":
+                self._end(job, "failed", f"The program ended {ATTEMPTS} times while it drew this, so it was set aside. Try a smaller size.")
+            else:
+                self._jobs[job.id] = replace(job, state="waiting", images=tuple(image for image in job.images if image.path))
+
+
+class _Watcher:
+    """The engine's observer of one job."""
+
+    def __init__(self, queue: JobQueue, job_id: str) -> None:
+        self._queue = queue
+        self._id = job_id
+        self._began = time.time()
+
+    def should_stop(self) -> bool:
+        return self._queue._should_stop(self._id)
+
+    def progress(self, progress: Progress) -> None:
+        self._queue._progress(self._id, progress, self._began)

@@ -1,0 +1,109 @@
+"""Kinds of values on the command line: each reads a text, or says in half a sentence what it must be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+
+class Wrong(Exception):
+    """A value is not of its kind. The text says what it must be."""
+
+
+def whole(low: int | None = None, high: int | None = None) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        rule = f"a whole number{f' from {low} to {high}' if low is not None else ''}"
+        if not re.fullmatch(r"[+-]?[0-9]{1,30}", text) or (low is not None and high is not None and not low <= int(text) <= high):
+            raise Wrong(f"it must be {rule}")
+        return int(text)
+
+    return read
+
+
+def number(text: str) -> float:
+    if not re.fullmatch(r"[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})", text):
+        raise Wrong("it must be a number")
+    return float(text)
+
+
+def words(text: str) -> str:
+    return text
+
+
+def name(text: str) -> str:
+    if not text.strip():
+        raise Wrong("it must not be empty")
+    return text.strip()
+
+
+def path(text: str) -> Path:
+    if not text.strip() or "\0" in text:
+        raise Wrong("it must name a file or folder")
+    return Path(text).expanduser().absolute()
+
+
+def file(text: str) -> Path:
+    found = path(text)
+    if not found.is_file():
+        raise Wrong("there is no such file")
+    return found
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        for choice in choices:
+            if choice.casefold() == text.casefold():
+                return choice
+        raise Wrong(f"it can be {', '.join(choices)}")
+
+    return read
+
+
+def subpath(text: str) -> str:
+    """A path with one slash in front and none behind."""
+    parts = [part for part in text.split("/") if part]
+    if not all(re.fullmatch(r"[\w.~-]+", part, re.ASCII) and part not in (".", "..") for part in parts):
+        raise Wrong("it must be a path like /sd")
+    return "".join(f"/{part}" for part in parts)
+
+
+def logins(text: str) -> tuple[tuple[str, str], ...]:
+    """user:password, or several with commas between. A comma not followed by user: belongs to the password."""
+    pieces: list[str] = []
+    for piece in text.strip().split(","):
+        if pieces and ":" not in piece:
+            pieces[-1] += f",{piece}"
+        else:
+            pieces.append(piece)
+    found = [piece.strip().partition(":") for piece in pieces]
+    if not all(user.strip() and password for user, _, password in found):
+        raise Wrong("it must be user:password")
+    return tuple((user.strip(), password) for user, _, password in found)
+
+
+def login_file(text: str) -> tuple[tuple[str, str], ...]:
+    """A file with one or more logins in each line."""
+    try:
+        lines = file(text).read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Wrong(f"it cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8 text'})") from None
+    found = [login for line in lines if line.strip() for login in logins(line)]
+    if not found:
+        raise Wrong("it must hold user:password in a line")
+    return tuple(found)
+
+
+def origins(text: str) -> tuple[str, ...]:
+    found = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+    if not all(part == "*" or re.fullmatch(r"https?://[^/\s]+", part) for part in found):
+        raise Wrong("it must be origins like https://example.org, with commas between")
+    return found
+
+
+def pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error:
+        raise Wrong("it must be a regular expression") from None
+    return text

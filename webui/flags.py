@@ -1,0 +1,421 @@
+"""The command line: one table of flags, read into one frozen value.
+
+Our own name of a flag comes first, the names that users of other web UIs type are aliases. Flags of theirs that have
+no meaning here are accepted with a word on stderr, unknown ones too; only a wrong value ends the start.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from webui import __version__
+from webui.flag_kinds import Wrong, file, login_file, logins, name, number, one_of, origins, path, pattern, subpath, whole, words
+
+SILENT = ""
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What was asked on the command line. Folders and files are absolute."""
+
+    command: str = ""
+    """"" starts the page; else one of COMMANDS."""
+    request: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of a GenerationRequest that `generate` was given; limits are not checked yet."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Other options of the command: name, output, json, full, ... Only those that were given."""
+    port: int = 7860
+    listen: bool = False
+    host: str = ""
+    share: bool = False
+    auth: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """(user, password) pairs."""
+    no_login: bool = False
+    data_dir: Path | None = None
+    models_dirs: tuple[Path, ...] = ()
+    """Further folders laid out like models/."""
+    folders: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    """Further folders of one kind, by the name that its folder has in models/ ("Stable-diffusion", "Lora", ...)."""
+    checkpoint: str = ""
+    """The checkpoint to start with; "" is the one of the settings."""
+    autolaunch: bool = False
+    cpu: bool = False
+    device_id: int | None = None
+    theme: str = ""
+    """"dark", "light", or "" for what the browser wishes."""
+    subpath: str = ""
+    """Like "/sd"; "" is the root."""
+    nowebui: bool = False
+    skip_load: bool = False
+    loglevel: str = "INFO"
+    timeout_keep_alive: int = 30
+    """Seconds."""
+    tls_keyfile: Path | None = None
+    tls_certfile: Path | None = None
+    cors_allow_origins: tuple[str, ...] = ()
+    cors_allow_origins_regex: str = ""
+    disable_all_extensions: bool = False
+
+    @property
+    def address(self) -> str:
+        """What the server binds to."""
+        return self.host or ("0.0.0.0" if self.listen else "127.0.0.1")
+
+    @property
+    def is_reachable(self) -> bool:
+        """Others than this machine can reach the page, so a login is demanded."""
+        if self.share or self.listen:
+            return True
+        try:
+            return not ipaddress.ip_address(self.address.strip("[]")).is_loopback
+        except ValueError:
+            return self.address.lower() != "localhost"
+
+
+# ---------------------------------------------------------------- the table
+
+
+@dataclass(frozen=True)
+class Flag:
+    names: tuple[str, ...]
+    """Ours first, then the aliases."""
+    about: str
+    kind: Callable[[str], Any] | None = None
+    """Reads the value; None: a switch."""
+    value: str = ""
+    """As the help shows the value."""
+    into: str = ""
+    """Field of Flags, request or options; "": our name with underscores."""
+    adds: bool = False
+    """May be given several times."""
+    folder: str = ""
+    """Adds to Flags.folders under this name."""
+
+    @property
+    def target(self) -> str:
+        return self.into or self.names[0].lstrip("-").replace("-", "_")
+
+
+PAGE = (
+    Flag(("--port",), "port of the page (7860)", whole(1, 65535), "N"),
+    Flag(("--listen",), "let other machines in; demands a login"),
+    Flag(("--host", "--server-name"), "address to bind to, instead of 127.0.0.1", name, "ADDRESS"),
+    Flag(("--share",), "a public link through Gradio's tunnel; demands a login"),
+    Flag(
+        ("--auth", "--gradio-auth", "--api-auth"), "login for page and API; several with commas between",
+        logins, "USER:PASSWORD", adds=True,
+    ),
+    Flag(("--auth-file", "--gradio-auth-path"), "the same from a file, a line each", login_file, "FILE", into="auth", adds=True),
+    Flag(("--no-login",), "no login although others can reach the page; settings and files are read-only then"),
+    Flag(("--autolaunch",), "open the browser"),
+    Flag(("--theme",), "dark or light, instead of what the browser wishes", one_of("dark", "light"), "NAME"),
+    Flag(("--subpath",), "path at which a proxy shows the page", subpath, "PATH"),
+    Flag(("--nowebui",), "only the API, without the page"),
+    Flag(("--timeout-keep-alive",), "seconds that an idle connection stays open (30)", whole(0, 86_400), "N"),
+    Flag(("--tls-keyfile",), "key for https", file, "FILE"),
+    Flag(("--tls-certfile",), "certificate for https", file, "FILE"),
+    Flag(("--cors-allow-origins",), "web pages of these origins may use the API", origins, "ORIGINS", adds=True),
+    Flag(("--cors-allow-origins-regex",), "the same as a regular expression", pattern, "REGEX"),
+)
+PLACES = (
+    Flag(("--data-dir",), "where models, outputs, extensions, styles and settings are kept", path, "DIR"),
+    Flag(("--models-dir",), "one more folder laid out like models/", path, "DIR", into="models_dirs", adds=True),
+    Flag(("--ckpt-dir",), "one more folder of checkpoints", path, "DIR", folder="Stable-diffusion"),
+    Flag(("--vae-dir",), "... of autoencoders", path, "DIR", folder="VAE"),
+    Flag(("--lora-dir",), "... of LoRAs", path, "DIR", folder="Lora"),
+    Flag(("--embeddings-dir",), "... of embeddings", path, "DIR", folder="embeddings"),
+    Flag(("--hypernetwork-dir",), "... of hypernetworks", path, "DIR", folder="hypernetworks"),
+    Flag(("--esrgan-models-path",), "... of upscalers", path, "DIR", folder="ESRGAN"),
+    Flag(("--realesrgan-models-path",), "... of upscalers", path, "DIR", folder="RealESRGAN"),
+    Flag(("--dat-models-path",), "... of upscalers", path, "DIR", folder="DAT"),
+)
+MACHINE = (
+    Flag(("--checkpoint", "--ckpt"), "checkpoint to start with: name, title, file or hash", name, "NAME"),
+    Flag(("--skip-load", "--skip-load-model-at-start"), "load the checkpoint with the first job, not at the start"),
+    Flag(("--cpu",), "use the processor even where there is a graphics card"),
+    Flag(("--device-id",), "number of the graphics card", whole(0, 255), "N"),
+    Flag(("--disable-all-extensions",), "start without extensions"),
+    Flag(("--loglevel",), "DEBUG, INFO, WARNING or ERROR", one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), "LEVEL"),
+)
+REQUEST = (
+    Flag(("--negative", "--negative-prompt", "-n"), "what must not be seen", words, "TEXT", into="negative_prompt"),
+    Flag(("--checkpoint", "--ckpt"), "name, title, file or hash", name, "NAME"),
+    Flag(("--sampler", "--sampler-name"), "name of the sampler", name, "NAME"),
+    Flag(("--schedule", "--scheduler"), "name of the schedule", name, "NAME"),
+    Flag(("--steps",), "number of steps", whole(), "N"),
+    Flag(("--guidance", "--cfg-scale"), "how closely the picture follows the prompt", number, "X"),
+    Flag(("--width", "-W"), "pixels", whole(), "N"),
+    Flag(("--height", "-H"), "pixels", whole(), "N"),
+    Flag(("--seed",), "-1 picks one", whole(), "N"),
+    Flag(("--batch-size",), "pictures drawn at once", whole(), "N"),
+    Flag(("--batch-count", "--n-iter"), "batches, one after the other", whole(), "N"),
+    Flag(("--variation-seed", "--subseed"), "seed that is mixed in", whole(), "N"),
+    Flag(("--variation-strength", "--subseed-strength"), "0 to 1", number, "X"),
+    Flag(("--clip-skip",), "layers of the text encoder left out, and one", whole(), "N"),
+    Flag(("--noise-source", "--rng"), "CPU, or NV for the numbers of NVIDIA cards", one_of("CPU", "NV"), "NAME"),
+    Flag(("--emphasis",), "how weights act", one_of("Original", "No norm", "Ignore", "None"), "NAME"),
+    Flag(("--eta",), "share of fresh noise", number, "X"),
+)
+JSON = Flag(("--json",), "write the numbers as data too", path, "FILE")
+
+
+@dataclass(frozen=True)
+class Command:
+    about: str
+    positional: str = ""
+    """What follows the command's name; into options, but a prompt into the request."""
+    is_needed: bool = False
+    request: tuple[Flag, ...] = ()
+    options: tuple[Flag, ...] = ()
+
+
+COMMANDS: Mapping[str, Command] = {
+    "generate": Command(
+        "draw a picture without the page", "prompt", request=REQUEST,
+        options=(Flag(("--output", "-o"), "file to write; without it the outputs folder", path, "FILE"),),
+    ),
+    "train": Command(
+        "train a checkpoint on a world that is drawn on the way", "name", is_needed=True,
+        options=(
+            Flag(("--part",), "train only this part", name, "NAME"),
+            Flag(("--output", "-o"), "folder for weights and state", path, "DIR"),
+            Flag(("--minutes",), "stop after this time; the next run goes on", number, "X"),
+            Flag(("--steps",), "stop at this step", whole(1, 10**9), "N"),
+            Flag(("--threads",), "threads of the processor", whole(1, 1024), "N"),
+            Flag(("--device",), "cpu, cuda, mps", name, "NAME"),
+        ),
+    ),
+    "evaluate": Command(
+        "measure what a checkpoint can draw", "name", is_needed=True,
+        options=(
+            JSON,
+            Flag(("--sheet",), "contact sheet to write", path, "FILE"),
+            Flag(("--output", "-o"), "folder of the weights, instead of models/", path, "DIR"),
+        ),
+    ),
+    "bench": Command("measure the program's own speed", "name", options=(JSON, Flag(("--full",), "take longer, measure more"))),
+    "list": Command("list what there is", "name", options=(JSON,)),
+}  # fmt: skip
+
+MEMORY = "memory is managed by itself"
+ARITHMETIC = "the arithmetic is chosen by measuring"
+ATTENTION = "the quickest attention is chosen by itself"
+DATA = "it has its place in the data folder, see --data-dir"
+SAFETY = "it would open a door that stays shut here"
+DEAD = "it has no meaning any more"
+ACCEPTED: Mapping[str, tuple[str, bool]] = {
+    flag.rstrip("="): (reason, flag.endswith("="))
+    for reason, flags in {
+        SILENT: (
+            "--api --skip-install --skip-torch-cuda-test --skip-python-version-check --skip-version-check "
+            "--skip-prepare-environment"
+        ),
+        MEMORY: "--medvram --medvram-sdxl --lowvram --lowram --always-batch-cond-uncond --medvram-opt",
+        ARITHMETIC: "--no-half --no-half-vae --precision= --upcast-sampling --opt-channelslast --all-in-fp16 --all-in-fp32",
+        ATTENTION: (
+            "--xformers --force-enable-xformers --opt-sdp-attention --opt-sdp-no-mem-attention --opt-split-attention "
+            "--opt-split-attention-v1 --opt-split-attention-invokeai --opt-sub-quad-attention --disable-opt-split-attention "
+            "--sub-quad-q-chunk-size= --sub-quad-kv-chunk-size= --sub-quad-chunk-threshold= --opt-scaled-attention"
+        ),
+        DATA: (
+            "--styles-file= --ui-config-file= --ui-settings-file= --localizations-dir= --gfpgan-models-path= "
+            "--codeformer-models-path="
+        ),
+        SAFETY: (
+            "--allow-code --disable-safe-unpickle --enable-insecure-extension-access --disable-tls-verify "
+            "--gradio-allowed-path="
+        ),
+        "a file of that name beside the checkpoint does it": "--config=",
+        "the autoencoder is chosen in the page": "--vae-path=",
+        "a tunnel is opened with --share": "--ngrok= --ngrok-region= --ngrok-options=",
+        "a picture that is not finite is found and said": "--disable-nan-check",
+        "hashing does not hold up the start": "--no-hashing",
+        "nothing is downloaded unasked": "--no-download-sd-model --do-not-download-clip",
+        "extensions are switched off one by one in the page": "--disable-extra-extensions",
+        "settings can be changed by whoever is logged in": (
+            "--freeze-settings --freeze-settings-in-sections= --freeze-specific-settings="
+        ),
+        "paths are never shown in the page": "--hide-ui-dir-config",
+        "the program is ended where it was started": "--api-server-stop --test-server",
+        "nothing of this is written": "--dump-sysinfo --api-log --no-prompt-history",
+        DEAD: (
+            "--deepdanbooru --gradio-queue --no-gradio-queue --gradio-debug --gradio-img2img-tool= --gradio-inpaint-tool= "
+            "--enable-console-prompts --disable-console-progressbars --unload-gfpgan --show-negative-prompt --administrator "
+            "--lyco-dir= --update-all-extensions --update-check --use-ipex --pin-shared-memory --cuda-malloc --cuda-stream "
+            "--reinstall-xformers --reinstall-torch"
+        ),
+    }.items()
+    for flag in flags.split()
+}
+"""Flags of the convention without a meaning here: name to (why, whether a value follows)."""
+
+
+# ---------------------------------------------------------------- reading
+
+
+def parse(argv: list[str]) -> Flags:
+    """Read the command line (without the program's name).
+
+    Ends the program (SystemExit): with 0 after --help or --version, with 2 and one sentence on stderr when a value
+    is wrong or a word is not a command.
+    """
+    return _Reader(argv).read()
+
+
+class _Reader:
+    """Walks over the words once. Words of the command may stand before and behind the flags."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self.rest = list(argv)
+        self.command = ""
+        self.values: dict[str, Any] = {}
+        self.folders: dict[str, tuple[Path, ...]] = {}
+        self.request: dict[str, Any] = {}
+        self.options: dict[str, Any] = {}
+        self.flags = {alias: (flag, self.values) for flag in (*PAGE, *PLACES, *MACHINE) for alias in flag.names}
+
+    def read(self) -> Flags:
+        only_words = False
+        while self.rest:
+            word = self.rest.pop(0)
+            if only_words or not word.startswith("-") or word == "-":
+                self._word(word)
+            elif word == "--":
+                only_words = True
+            elif word in ("--help", "-h"):
+                sys.stdout.write(help_text(self.command or next((word for word in self.rest if word in COMMANDS), "")))
+                raise SystemExit(0)
+            elif word == "--version":
+                print(f"Latent WebUI {__version__}")
+                raise SystemExit(0)
+            else:
+                self._flag(word)
+        return self._checked()
+
+    def _checked(self) -> Flags:
+        command = COMMANDS.get(self.command)
+        if command and command.is_needed and command.positional not in self.options:
+            stop(f"webui {self.command} needs a {command.positional}, as in: webui {self.command} pocket.")
+        if self.values.get("no_login") and self.values.get("auth"):
+            stop("--no-login and --auth contradict each other: leave one of them out.")
+        if ("tls_keyfile" in self.values) != ("tls_certfile" in self.values):
+            stop("https needs both --tls-keyfile and --tls-certfile.")
+        return Flags(command=self.command, request=self.request, options=self.options, folders=self.folders, **self.values)
+
+    def _word(self, word: str) -> None:
+        command = COMMANDS.get(self.command)
+        if command is None:
+            if word not in COMMANDS:
+                near = difflib.get_close_matches(word, COMMANDS, n=1)
+                hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(COMMANDS)}."
+                stop(f"No command is called {word!r}. {hint}")
+            self.command = word
+            for flags, into in ((COMMANDS[word].request, self.request), (COMMANDS[word].options, self.options)):
+                self.flags.update({alias: (flag, into) for flag in flags for alias in flag.names})
+            return
+        into = self.request if command.positional == "prompt" else self.options
+        if command.positional in into:
+            stop(f"{word!r} is one word too many for webui {self.command}: put quotation marks around a text with blanks.")
+        into[command.positional] = word
+
+    def _flag(self, word: str) -> None:
+        alias, equals, attached = word.partition("=")
+        value = attached if equals else None
+        if alias == "--use-cpu":
+            self._use_cpu(value)
+        elif alias in self.flags:
+            flag, into = self.flags[alias]
+            self._set(flag, into, alias, self._value(flag, alias, value) if flag.kind else value)
+        elif alias in ACCEPTED:
+            reason, has_value = ACCEPTED[alias]
+            if has_value and value is None:
+                self._skip_value()
+            if reason:
+                say(f"{alias} is not needed here: {reason}.")
+        else:
+            near = difflib.get_close_matches(alias, self.flags, n=1, cutoff=0.8)
+            say(f"unknown flag {alias}: ignored{f' (did you mean {near[0]}?)' if near else ''}.")
+            command = COMMANDS.get(self.command)
+            if value is None and (command is None or command.positional in (self.request | self.options)):
+                self._skip_value()
+
+    def _value(self, flag: Flag, alias: str, value: str | None) -> str:
+        if value is not None:
+            return value
+        if not self.rest or self.rest[0].startswith("--"):
+            stop(f"{alias} needs a value: {alias} {flag.value}.")
+        return self.rest.pop(0)
+
+    def _skip_value(self) -> None:
+        """Leave out the words behind a flag that are its values."""
+        while self.rest and not self.rest[0].startswith("-") and self.rest[0] not in COMMANDS:
+            self.rest.pop(0)
+
+    def _set(self, flag: Flag, into: dict[str, Any], alias: str, text: str | None) -> None:
+        if flag.kind is None:
+            if text is not None and text.lower() not in ("true", "1", "false", "0"):
+                stop(f"{alias} takes no value, but {text!r} was given.")
+            into[flag.target] = text is None or text.lower() in ("true", "1")
+            return
+        try:
+            value = flag.kind(text or "")
+        except Wrong as wrong:
+            shown = "" if flag.target == "auth" and flag.kind is logins else f" {text}"  # no password in a terminal's log
+            stop(f"{alias}{shown} is not right: {wrong}.")
+        if flag.folder:
+            self.folders[flag.folder] = (*self.folders.get(flag.folder, ()), value)
+        elif flag.adds:
+            into[flag.target] = (*into.get(flag.target, ()), *(value if isinstance(value, tuple) else (value,)))
+        else:
+            into[flag.target] = value
+
+    def _use_cpu(self, value: str | None) -> None:
+        """The convention names modules; only all of them together have a meaning here."""
+        modules = [value] if value is not None else []
+        while value is None and self.rest and not self.rest[0].startswith("-") and self.rest[0] not in COMMANDS:
+            modules.append(self.rest.pop(0))
+        if not modules or "all" in [module.casefold() for module in modules]:
+            self.values["cpu"] = True
+        else:
+            say(f"--use-cpu {' '.join(modules)} is not needed here: {MEMORY} (--cpu uses the processor for everything).")
+
+
+def say(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
+def stop(sentence: str) -> NoReturn:
+    say(sentence)
+    raise SystemExit(2)
+
+
+# ---------------------------------------------------------------- help
+
+
+def help_text(command: str = "") -> str:
+    """The help of the program or of one of its commands, made from the table."""
+    if command:
+        row = COMMANDS[command]
+        place = {"": "", "prompt": " PROMPT", "name": " NAME" if row.is_needed else " [NAME]"}[row.positional]
+        head = [f"webui {command}{place} [flags]: {row.about}", ""]
+        return "\n".join([*head, *_lines((*row.request, *row.options)), "", "The flags of webui --help are understood too.", ""])
+    lines = ["webui [flags]: start the page", ""]
+    lines += [f"webui {name}: {row.about} (webui {name} --help)" for name, row in COMMANDS.items()]
+    for title, flags in (("The page", PAGE), ("Folders", PLACES), ("The machine", MACHINE)):
+        lines += ["", title, *_lines(flags)]
+    other = textwrap.fill(", ".join(sorted(ACCEPTED)), 100, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    return "\n".join([*lines, "", "Accepted and not needed here", other, ""])
+
+
+def _lines(flags: tuple[Flag, ...]) -> Iterator[str]:
+    for flag in flags:
+        left = f"  {flag.names[0]}{f' {flag.value}' if flag.value else ''}"
+        also = f" (also {', '.join(flag.names[1:])})" if flag.names[1:] else ""
+        yield f"{left:<34} {flag.about}{also}"

@@ -18,6 +18,7 @@ from torch import Tensor
 from webui.contract.errors import PluginError, UnknownNameError
 from webui.contract.parts import NoiseTable, SamplerPart, SchedulePart
 from webui.contract.registry import Registry
+from webui.engine import table as tables
 
 AUTOMATIC = "Automatic"
 
@@ -215,7 +216,7 @@ def ladder(
     sampler: SamplerPart,
     name: str,
     steps: int,
-    table: NoiseTable,
+    table: tables.NoiseTable,
     schedules: Registry[SchedulePart],
     family_schedule: str,
     options: Mapping[str, object] | None = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 from webui.contract.errors import CheckpointError
@@ -161,6 +160,3 @@ def advanced_fields(tab: str) -> Controls:
             made["eta"] = inset(tab, "eta", None, placeholder="the sampler's own", step=0.05)
     return made
 
-
-def note(text: str) -> str:
-    return f'<p class="hint">{escape(text)}</p>'

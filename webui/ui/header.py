@@ -40,7 +40,7 @@ def header(app: App) -> Header:
         )  # fmt: skip
         badge = html(family(app), elem_id="family")
         html(status(), elem_id="status", js_on_load="LW.stage.drawAll()")
-        return Header(checkpoint, badge, gr.JSON(facts, visible=False), gr.Textbox("", visible=False))
+    return Header(checkpoint, badge, gr.JSON(facts, visible=False), gr.JSON("", visible=False))
 
 
 def status() -> str:
@@ -111,8 +111,7 @@ def follow_checkpoint(app: App, top: Header, tabs: Sequence[Controls], restored:
 
     def choose(title: str, before: Mapping[str, Any] | None, *values: Any) -> list[Any]:
         try:
-            entry = app.checkpoints.choose(title)
-            app.settings.change(checkpoint=entry.title)
+            app.choose_checkpoint(title)
         except WebUIError as error:
             return settled(before, values, str(error))
         return settled(before, values, "")

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from webui.ui import icons
+from webui.ui.controls import IN_PAGE, Controls
 from webui.ui.header import follow_checkpoint, header
 from webui.ui.quiet_gradio import gr
-from webui.ui.controls import IN_PAGE
 from webui.ui.tabs import TABS
 from webui.workspace.app import App
 
@@ -26,14 +25,14 @@ def build(app: App) -> gr.Blocks:
     """The whole page. Jobs, results and the list of checkpoints come to it while it runs; see assets/events.js."""
     with gr.Blocks(title="Latent WebUI", fill_width=True, analytics_enabled=False) as demo:
         top = header(app)
-        kept: dict[str, dict[str, Any]] = {}
+        kept: list[Controls] = []
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             for tab in TABS:
                 with gr.Tab(tab.label, id=tab.name, elem_id=f"tab_{tab.name}"):
-                    kept[tab.name] = tab.build(app, top)
-        making = [controls for controls in kept.values() if controls]
-        names = ["defaults", *(f"{tab}.{field}" for tab, controls in kept.items() for field in controls)]
+                    kept.append(tab.build(app, top))
+        making = [controls for controls in kept if controls]
         values = [top.defaults, *(control for controls in making for control in controls.values())]
+        names = [control.elem_id or "defaults" for control in values]
         restored = demo.load(None, values, values, js=f"(...values) => LW.restore({json.dumps(names)}, values)", **IN_PAGE)
         follow_checkpoint(app, top, making, restored)
         changes = [control.change for control in values]

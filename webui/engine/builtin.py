@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from webui.contract import hookimpl
 from webui.engine import schedules
+from webui.engine.conditioners.text import clip_text
 from webui.engine.samplers import dpmpp, euler, heun, lms, unipc
 
 
@@ -57,3 +58,8 @@ def register_schedules(register: Callable[..., None]) -> None:
     register("Align Your Steps GITS", schedules.align_your_steps_gits, aliases=("align_your_steps_GITS",))
     register("Align Your Steps 11", schedules.align_your_steps, aliases=("align_your_steps_11",))
     register("Align Your Steps 32", schedules.align_your_steps_32, aliases=("align_your_steps_32",))
+
+
+@hookimpl
+def register_conditioners(register: Callable[..., None]) -> None:
+    register("clip-text", clip_text)

@@ -57,17 +57,21 @@ def open_app(
     extensions: tuple[Extension, ...] = (),
     *,
     extra_checkpoints: Sequence[Path] = (),
+    more_models: Sequence[Path] = (),
     checkpoint: str = "",
     cpu_only: bool = False,
+    takes_jobs: bool = True,
 ) -> App:
     """Open the workspace in a data folder.
 
     Args:
         extra_checkpoints: further folders that hold checkpoints.
+        more_models: further folders laid out like models/.
         checkpoint: the one to start with; "" is the one of last time.
+        takes_jobs: whether to go on with the jobs of last time and take new ones (not beside a running page).
     """
     settings = SettingsStore(paths.settings_file)
-    catalog = Catalog(paths.models, extra_checkpoints, parts.families, paths.state / "hashes.json")
+    catalog = Catalog([*paths.models, *more_models], extra_checkpoints, parts.families, paths.state / "hashes.json")
     checkpoints = Checkpoints(catalog, settings.now.checkpoint, memory.best_device(cpu_only), paths.state, settings.now.host_memory_share)
     if checkpoint:
         checkpoints.choose(checkpoint)
@@ -78,5 +82,6 @@ def open_app(
         gallery,
         settings,
         paths.state / "jobs",
+        starts=takes_jobs,
     )
     return App(paths, parts, settings, checkpoints, gallery, queue, extensions)

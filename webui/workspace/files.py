@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
         raise SaveError(save_problem(path, error)) from error
 
 
@@ -48,7 +50,8 @@ def write_new(path: Path, data: bytes) -> bool:
     except OSError as error:
         raise SaveError(save_problem(path, error)) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # renamed already, or its folder cannot be reached
+            beside.unlink()
 
 
 def _name(beside: Path, path: Path) -> bool:

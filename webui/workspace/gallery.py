@@ -6,6 +6,7 @@ import re
 import time
 from pathlib import Path
 
+from webui.contract.errors import FieldError
 from webui.contract.result import GeneratedImage
 from webui.contract.settings import Settings
 from webui.workspace import pictures
@@ -30,13 +31,7 @@ class Gallery:
             SaveError: the disk is full or may not be written to.
         """
         kind = settings.image_format
-        text = picture.infotext if settings.write_infotext else ""
-        if kind == "png":
-            data = pictures.png_bytes(picture.image, text)
-        elif kind == "webp":
-            data = pictures.webp_bytes(picture.image, text, settings.image_quality)
-        else:
-            data = pictures.jpeg_bytes(picture.image, text, settings.image_quality)
+        data = encoded(picture, kind, settings)
         folder = self.outputs / FOLDERS.get(tab, f"{tab}-images") / time.strftime("%Y-%m-%d")
         number = next_number(folder)
         while True:
@@ -54,6 +49,22 @@ class Gallery:
             return None
         inside = path.is_relative_to(root) and not any(part.startswith(".") for part in path.relative_to(root).parts)
         return path if inside and path.is_file() and path.suffix in (".png", ".jpg", ".webp") else None
+
+
+def encoded(picture: GeneratedImage, kind: str, settings: Settings) -> bytes:
+    """A picture as a file of a kind ("png", "jpg", "jpeg", "webp"), with its infotext unless the settings say no.
+
+    Raises:
+        FieldError: another kind.
+    """
+    text = picture.infotext if settings.write_infotext else ""
+    if kind == "png":
+        return pictures.png_bytes(picture.image, text)
+    if kind == "webp":
+        return pictures.webp_bytes(picture.image, text, settings.image_quality)
+    if kind in ("jpg", "jpeg"):
+        return pictures.jpeg_bytes(picture.image, text, settings.image_quality)
+    raise FieldError("output", f"A picture cannot be saved as {kind!r}. It can be png, jpg or webp.")
 
 
 def next_number(folder: Path) -> int:

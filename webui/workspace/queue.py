@@ -8,7 +8,7 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -47,9 +47,10 @@ class JobQueue:
         gallery: saves pictures.
         settings: read when a picture is saved.
         folder: one JSON file a job.
+        starts: whether to go on with what the folder holds and draw; else the folder is left alone.
     """
 
-    def __init__(self, complete: Callable[[GenerationRequest], GenerationRequest], draw: Draw, gallery: Gallery, settings: SettingsStore, folder: Path) -> None:
+    def __init__(self, complete: Callable[[GenerationRequest], GenerationRequest], draw: Draw, gallery: Gallery, settings: SettingsStore, folder: Path, starts: bool = True) -> None:
         self._complete = complete
         self._draw = draw
         self._gallery = gallery
@@ -64,9 +65,10 @@ class JobQueue:
         self._recent: OrderedDict[tuple[str, int], tuple[GeneratedImage, bytes]] = OrderedDict()
         self._events = EventLog()
         self._saver = ThreadPoolExecutor(1, "save")
-        self._take_up()
         self._worker = threading.Thread(target=self._work, name="jobs", daemon=True)
-        self._worker.start()
+        if starts:
+            self._take_up()
+            self._worker.start()
 
     # -- asking
 
@@ -190,7 +192,8 @@ class JobQueue:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._worker.join(timeout)
+        if self._worker.is_alive():
+            self._worker.join(timeout)
         self._saver.shutdown()
 
     # -- drawing
@@ -222,6 +225,8 @@ class JobQueue:
             for number, picture in enumerate(self._draw(job.request, watcher, done), done // job.request.batch_size * job.request.batch_size):
                 if number not in there:
                     saving.append(self._deliver(job, number, picture))
+            for future in saving:
+                future.result()
         except Interrupted:
             state = "interrupted"
         except WebUIError as problem:
@@ -229,8 +234,7 @@ class JobQueue:
         except Exception as problem:  # the job worker: whatever happened to one job, the next one is drawn
             _log.exception("job %s failed", job.id)
             state, error = "failed", f"Something went wrong inside the program ({type(problem).__name__}: {problem}). Its log says more."
-        for future in saving:
-            future.result()
+        wait(saving)
         with self._changed:
             if self._closing and state == "interrupted":
                 return  # stays "running" on the disk: the next start takes it up

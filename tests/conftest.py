@@ -1,0 +1,55 @@
+"""What several rooms' tests need: the program's parts, a workspace over the pocket checkpoint, the reference checkpoints."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.shared import ROOT, shared
+from webui.contract.parts import Parts
+from webui.main import find_parts
+from webui.workspace.app import App, open_app
+from webui.workspace.paths import Paths
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+POCKET = ROOT / "models" / "pocket"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_threads() -> None:
+    """Tests share the machine."""
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(scope="session")
+def parts() -> Parts:
+    """The registries as the program fills them, without extensions."""
+    return find_parts(Paths(ROOT), with_extensions=False)[0]
+
+
+@pytest.fixture(scope="session")
+def app(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """A workspace over the pocket checkpoint, in a data folder of its own."""
+    opened = open_app(Paths(tmp_path_factory.mktemp("data")), parts, cpu_only=True)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def reference_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reference's tiny SD 1 checkpoints, built in the original key layout."""
+    builder = shared("reference/build.py")
+    out = tmp_path_factory.mktemp("reference")
+    cases = out / "cases"
+    cases.mkdir()
+    for case in sorted(shared("reference/public").glob("sd1-*")):
+        if not case.name.startswith("sd1-inpaint"):
+            (cases / case.name).symlink_to(case)
+    subprocess.run([sys.executable, str(builder), str(cases), str(out / "built")], check=True, capture_output=True)
+    return out / "built"

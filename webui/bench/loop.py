@@ -1,0 +1,129 @@
+"""What our loop costs around a network that answers at once, against diffusers' pipeline loop.
+
+Guidance, progress and a step callback are on in both; both draw 64 x 64 latents with the prompt encoded before. A real
+network hides all of this, so it is left out; the cost of a step is the slope between 20 and 60 steps.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from webui.bench.table import Row, cpu_seconds
+from webui.checkpoints.families import SD1
+from webui.checkpoints.load import noise_levels
+from webui.checkpoints.model import Model
+from webui.contract.parts import Parts
+from webui.contract.request import GenerationRequest
+from webui.contract.result import CheckpointName, Progress
+from webui.engine import generate, plan
+
+SIDE = 512
+PROMPT = "a red sphere on a checkered floor"
+
+
+class Answer(nn.Module):
+    """Stands for the U-Net: answers the same tensor at once, in the form that both loops ask for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.kept: dict[int, Tensor] = {}
+        self.config = type("Configuration", (), {"in_channels": 4, "sample_size": 64, "time_cond_proj_dim": None, "addition_time_embed_dim": None})()
+        self.dtype = torch.float32
+
+    def forward(self, x: Tensor, *inputs: object, **named: object) -> tuple[Tensor]:
+        if len(x) not in self.kept:
+            self.kept[len(x)] = torch.full_like(x, 0.1)
+        return (self.kept[len(x)],)
+
+
+class Encode(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, input_ids: Tensor, output_hidden_states: bool = False) -> Any:
+        return type("Output", (), {"last_hidden_state": torch.zeros(*input_ids.shape, 768)})()
+
+
+class Bar:
+    """Does with each step what a page would be told: reads the numbers."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def should_stop(self) -> bool:
+        return False
+
+    def progress(self, progress: Progress) -> None:
+        self.steps += progress.step > 0
+
+
+def ours(sampler: str, parts: Parts) -> Callable[[int], None]:
+    model = Model("stub", CheckpointName("stub"), SD1, Answer(), nn.Identity(), (Encode(),), noise_levels(SD1))
+    bar = Bar()
+
+    def run(steps: int) -> None:
+        request = GenerationRequest(prompt=PROMPT, sampler=sampler, schedule="Karras", steps=steps, guidance=7.0, width=SIDE, height=SIDE, seed=1)
+        (batch,) = plan.batches(request)
+        with torch.inference_mode():
+            generate.sample(request, batch, batch.stages[0], model, parts, bar)
+
+    return run
+
+
+def theirs(scheduler: str) -> Callable[[int], None]:
+    # a half-installed kornia breaks diffusers' pipelines, and they do not need it
+    sys.modules.setdefault("kornia", None)  # type: ignore[arg-type]
+    import diffusers
+
+    values = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    schedule = getattr(diffusers, scheduler)(**values, use_karras_sigmas=True)
+    vae = diffusers.AutoencoderKL(block_out_channels=(32,), norm_num_groups=32)
+    pipeline = diffusers.StableDiffusionPipeline(vae, None, None, Answer(), schedule, None, None, requires_safety_checker=False)
+    words = torch.zeros(1, 77, 768)
+    seen = []
+
+    def told(pipe: object, step: int, t: object, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        seen.append(step)
+        return values
+
+    def run(steps: int) -> None:
+        with redirect_stderr(io.StringIO()), torch.inference_mode():
+            pipeline(
+                prompt_embeds=words, negative_prompt_embeds=words, num_inference_steps=steps, guidance_scale=7.0, height=SIDE, width=SIDE,
+                output_type="latent", callback_on_step_end=told, generator=torch.Generator().manual_seed(1),
+            )  # fmt: skip
+
+    return run
+
+
+def slope(run: Callable[[int], None], rounds: int) -> tuple[float, float]:
+    """(CPU microseconds of a step, CPU milliseconds of a request beyond its steps)."""
+    few, many = cpu_seconds(lambda: run(20), rounds), cpu_seconds(lambda: run(60), rounds)
+    step = (many - few) / 40
+    return step * 1e6, (few - 20 * step) * 1e3
+
+
+def bench(parts: Parts, full: bool) -> list[Row]:
+    torch.set_num_threads(1)
+    rounds = 41 if full else 15
+    rows = []
+    for sampler, scheduler in (("Euler", "EulerDiscreteScheduler"), ("DPM++ 2M", "DPMSolverMultistepScheduler")):
+        us, fixed = slope(ours(sampler, parts), rounds)
+        them, them_fixed = slope(theirs(scheduler), rounds)
+        rows += [
+            Row("loop", f"{sampler}: ours, a step", us, "us"),
+            Row("loop", f"{sampler}: diffusers' pipeline, a step", them, "us"),
+            Row("loop", f"{sampler}: ratio", us / them, at_most=0.5),
+            Row("loop", f"{sampler}: ours, a request beyond its steps", fixed, "ms", at_most=2),
+            Row("loop", f"{sampler}: diffusers' pipeline, the same", them_fixed, "ms"),
+        ]
+    return rows

@@ -1,0 +1,269 @@
+"""The roof: reads the command line, builds everything once, starts the page or one of the commands.
+
+The only file that knows every room.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from webui import __version__
+from webui.contract.errors import StartError, WebUIError
+from webui.flags import Flags, parse
+from webui.workspace.paths import Paths
+
+if TYPE_CHECKING:
+    from webui.contract.parts import Parts
+    from webui.plugins import Extension
+    from webui.workspace.app import App
+
+# Nothing leaves the machine unasked: no telemetry, and no look at a model hub when a checkpoint is opened.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+_log = logging.getLogger("webui")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program; its exit code. 2: something asked for cannot be done, said in one sentence on stderr."""
+    flags = parse(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(level=flags.loglevel.upper(), format="%(levelname)s %(name)s: %(message)s")
+    for noisy in ("httpx", "httpcore", "PIL", "asyncio", "multipart", "matplotlib"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    commands = {"": serve, "generate": run_generate, "train": run_train, "evaluate": run_evaluate, "bench": run_bench, "list": run_list}
+    try:
+        return commands[flags.command](flags)
+    except WebUIError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def paths_of(flags: Flags) -> Paths:
+    """The folders; the user's is made where it is missing.
+
+    Raises:
+        StartError: it cannot be written to.
+    """
+    default = Paths(Path.cwd()).project
+    paths = Paths(flags.data_dir or default)
+    try:
+        paths.state.mkdir(parents=True, exist_ok=True)
+        (paths.data / "models" / "Stable-diffusion").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"{paths.data} cannot be written to ({error.strerror}). Choose another folder with --data-dir.") from None
+    return paths
+
+
+def find_parts(paths: Paths, with_extensions: bool = True) -> tuple[Parts, tuple[Extension, ...]]:
+    """The registries, filled by the built-in plugins and by the extensions of the folders, each through the same hooks."""
+    from webui import plugins
+    from webui.checkpoints import families
+    from webui.contract.parts import Parts
+    from webui.engine import builtin
+
+    parts, manager = Parts(), plugins.manager()
+    for name, plugin in {"checkpoints": families, "engine": builtin}.items():
+        manager.register(plugin, name=name)
+        plugins.fill(parts, manager, name)
+    extensions = plugins.load_extensions(parts, manager, paths.extensions if with_extensions else ())
+    for extension in extensions:
+        if extension.error:
+            _log.error("extension %s is switched off: %s", extension.name, extension.error)
+            _log.debug("%s", extension.details)
+    return parts, extensions
+
+
+def open_workspace(flags: Flags) -> App:
+    """The handles that the edges receive."""
+    from webui.workspace.app import open_app
+
+    paths = paths_of(flags)
+    parts, extensions = find_parts(paths, not flags.disable_all_extensions)
+    return open_app(
+        paths,
+        parts,
+        extensions,
+        extra_checkpoints=flags.folders.get("Stable-diffusion", ()),
+        more_models=flags.models_dirs,
+        checkpoint=flags.checkpoint,
+        cpu_only=flags.cpu,
+    )
+
+
+# ---------------------------------------------------------------- the page
+
+
+def serve(flags: Flags) -> int:
+    """Start the page and the API, until Ctrl C."""
+    listener = bind(flags.address, flags.port)  # before anything heavy: a port in use is said at once
+    import uvicorn
+
+    app = open_workspace(flags)
+    try:
+        web, access = build_web(app, flags)
+        config = uvicorn.Config(
+            web,
+            log_level="warning",
+            proxy_headers=False,
+            timeout_keep_alive=flags.timeout_keep_alive,
+            timeout_graceful_shutdown=2,
+            ssl_keyfile=flags.tls_keyfile,
+            ssl_certfile=flags.tls_certfile,
+        )
+        server = uvicorn.Server(config)
+        threading.Thread(target=greet, args=(server, app, access, flags), name="greet", daemon=True).start()
+        server.run(sockets=[listener])
+    finally:
+        app.close()
+    return 0
+
+
+def build_web(app: App, flags: Flags):  # type: ignore[no-untyped-def]
+    """The FastAPI app with the page mounted in it, and who may come in."""
+    from webui.api.access import Access
+    from webui.api.server import build
+
+    access = Access.for_flags(
+        listen=flags.is_reachable, share=flags.share, auth=",".join(f"{user}:{word}" for user, word in flags.auth) or None,
+        no_login=flags.no_login, port=flags.port, server_name=flags.host or None,
+    )  # fmt: skip
+    web = build(app, access)
+    if not flags.nowebui:
+        from webui.ui import page
+
+        web = page.mount(web, app)
+    return web, access
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        StartError: the port is in use, or may not be used.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=256)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise StartError(f"Port {port} is in use, perhaps by this program in another window. Choose another one with --port {port + 1}.") from None
+        raise StartError(f"{host}:{port} cannot be used ({error.strerror}). Choose another one with --port, or another --host.") from None
+
+
+def greet(server, app: App, access, flags: Flags) -> None:  # type: ignore[no-untyped-def]
+    """When the port is open: say where the page is, open the browser, the tunnel, and the checkpoint, in this order."""
+    import time
+
+    while not server.started:
+        if server.should_exit:
+            return
+        time.sleep(0.02)
+    scheme = "https" if flags.tls_certfile else "http"
+    shown = "localhost" if flags.address in ("127.0.0.1", "0.0.0.0", "::", "::1") else flags.address
+    print(f"Latent WebUI {__version__} is at {scheme}://{shown}:{flags.port}", flush=True)
+    if access.made_up:
+        print("Log in as {} with the password {}  (choose your own with --auth user:password)".format(*access.made_up), flush=True)
+    elif access.is_read_only:
+        print("Others can reach this page without a login, so settings and files stay as they are.", flush=True)
+    if flags.autolaunch:
+        webbrowser.open(f"{scheme}://{shown}:{flags.port}")
+    if flags.share:
+        from webui.api.share import Share
+
+        Share(access, flags.port, on_change=lambda share: print(share.url and f"Share link: {share.url}" or share.problem, flush=True)).start()
+    if not flags.skip_load:
+        try:
+            with app.checkpoints.use():
+                pass
+        except WebUIError as error:
+            _log.error("%s", error)
+
+
+# ---------------------------------------------------------------- commands
+
+
+def run_generate(flags: Flags) -> int:
+    """webui generate PROMPT [-o FILE]: pictures without the page."""
+    from webui.contract.request import request_from
+    from webui.engine.generate import generate
+    from webui.workspace.app import open_app
+    from webui.workspace.files import write_bytes
+    from webui.workspace.gallery import encoded
+
+    request = request_from(flags.request)
+    paths = paths_of(flags)
+    parts, extensions = find_parts(paths, not flags.disable_all_extensions)
+    app = open_app(paths, parts, extensions, extra_checkpoints=flags.folders.get("Stable-diffusion", ()), more_models=flags.models_dirs,
+                   checkpoint=flags.checkpoint, cpu_only=flags.cpu, takes_jobs=False)  # fmt: skip
+    output: Path | None = flags.options.get("output")
+    for number, picture in enumerate(generate(request, app.checkpoints, app.parts)):
+        if output is None:
+            print(app.paths.outputs / app.gallery.save(picture, "txt2img", app.settings.now))
+            continue
+        path = output if request.pictures == 1 else output.with_stem(f"{output.stem}-{number + 1}")
+        write_bytes(path, encoded(picture, path.suffix.lstrip(".").lower() or "png", app.settings.now))
+        print(path)
+    return 0
+
+
+def run_list(flags: Flags) -> int:
+    """webui list [NAME]: checkpoints, samplers, schedules, families, extensions."""
+    import json
+
+    app = open_workspace(flags)
+    try:
+        lists = {
+            "checkpoints": [f"{entry.title}  {entry.error or (entry.family.label if entry.family else '')}" for entry in app.checkpoints.entries()],
+            "samplers": app.parts.samplers.names(),
+            "schedules": ["Automatic", *app.parts.schedules.names()],
+            "families": [f"{row.name}  {row.about}" for row in app.parts.families],
+            "extensions": [f"{extension.name} {extension.version}  {extension.error}".rstrip() for extension in app.extensions],
+        }
+    finally:
+        app.close()
+    name = flags.options.get("name", "")
+    if name and name not in lists:
+        raise StartError(f"There is no list of {name!r}. Known: {', '.join(lists)}.")
+    chosen = {name: lists[name]} if name else lists
+    for title, rows in chosen.items():
+        print(f"{title}:", *(f"  {row}" for row in rows or ["(none)"]), sep="\n")
+    if target := flags.options.get("json"):
+        Path(target).write_text(json.dumps(chosen, indent=1, ensure_ascii=False), encoding="utf-8")
+    return 0
+
+
+def run_train(flags: Flags) -> int:
+    from webui.training.command import train
+
+    return train(flags.options, paths_of(flags).state)
+
+
+def run_evaluate(flags: Flags) -> int:
+    from webui.training.command import evaluate
+
+    return evaluate(flags.options, paths_of(flags))
+
+
+def run_bench(flags: Flags) -> int:
+    from webui.bench.command import Program, bench
+
+    def in_folder(folder: Path) -> Flags:
+        return replace(flags, data_dir=folder, cpu=True, disable_all_extensions=True)
+
+    program = Program(
+        open=lambda folder: open_workspace(in_folder(folder)),
+        serve=lambda app, port: build_web(app, replace(in_folder(app.paths.data), port=port, nowebui=True))[0],
+    )
+    return bench(flags.options, program)

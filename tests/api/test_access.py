@@ -14,7 +14,9 @@ def test_at_home_nobody_is_asked_for_a_login() -> None:
     assert not access.needs_login and not access.is_exposed and access.made_up is None and not access.is_read_only
 
 
-@pytest.mark.parametrize("flags", [{"listen": True}, {"share": True}, {"server_name": "192.168.1.5"}, {"server_name": "studio.example"}])
+@pytest.mark.parametrize(
+    "flags", [{"listen": True}, {"share": True}, {"server_name": "192.168.1.5"}, {"server_name": "studio.example"}]
+)
 def test_whoever_opens_the_page_to_others_gets_a_login_made_up(flags: dict[str, object]) -> None:
     access = Access.for_flags(**flags)  # type: ignore[arg-type]
     assert access.made_up is not None and access.users is not None and access.is_exposed
@@ -109,9 +111,30 @@ def test_at_home_the_usual_names_are_fine(header: str) -> None:
     assert Access.for_flags().hosts.allows(header)
 
 
-STRANGE = ["evil.com", "evil.com:7860", "localhost.evil.com", "localhost@evil.com", "localhost:7860@evil.com", "localhost:evil.com", "", ":7860",
-           "localhost:", "localhost:99999999", "local host", "localhost/", "testserver", "0.0.0.0", "192.168.1.5", "127.0.0.1.nip.io",
-           "[::1", "::1", "[::2]", "localhost\0", "localhost.", "ＬＯＣＡＬＨＯＳＴ"]  # fmt: skip
+STRANGE = [
+    "evil.com",
+    "evil.com:7860",
+    "localhost.evil.com",
+    "localhost@evil.com",
+    "localhost:7860@evil.com",
+    "localhost:evil.com",
+    "",
+    ":7860",
+    "localhost:",
+    "localhost:99999999",
+    "local host",
+    "localhost/",
+    "testserver",
+    "0.0.0.0",
+    "192.168.1.5",
+    "127.0.0.1.nip.io",
+    "[::1",
+    "::1",
+    "[::2]",
+    "localhost\0",
+    "localhost.",
+    "ＬＯＣＡＬＨＯＳＴ",
+]
 
 
 @pytest.mark.parametrize("header", STRANGE)

@@ -44,8 +44,20 @@ def test_a_rebound_name_gets_421_although_host_and_origin_agree(home: TestClient
     assert answer_of(home.post("/thing", headers={"Host": "evil.com:7860", "Origin": "http://evil.com:7860"})) == 421
 
 
-FOREIGN = ["http://evil.com", "https://localhost.evil.com", "http://localhost:3000", "http://127.0.0.1:7860", "null", "", "http://localhost",
-           "file://", "ws://localhost:7860", "http://localhost:7860@evil.com", "http://[", "localhost:7860"]  # fmt: skip
+FOREIGN = [
+    "http://evil.com",
+    "https://localhost.evil.com",
+    "http://localhost:3000",
+    "http://127.0.0.1:7860",
+    "null",
+    "",
+    "http://localhost",
+    "file://",
+    "ws://localhost:7860",
+    "http://localhost:7860@evil.com",
+    "http://[",
+    "localhost:7860",
+]
 
 
 @pytest.mark.parametrize("origin", FOREIGN)
@@ -62,7 +74,9 @@ def test_what_another_site_posts_is_never_carried_out(home: TestClient, content:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("headers", [{}, {"Origin": BASE}, {"Origin": BASE, "Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Origin": BASE}, {"Origin": BASE, "Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}]
+)
 def test_own_pages_and_plain_clients_pass(home: TestClient, method: str, headers: dict[str, str]) -> None:
     assert answer_of(home.request(method, "/thing", headers=headers)) == 200
 
@@ -82,7 +96,13 @@ def test_a_default_port_in_the_origin_is_the_same_site() -> None:
 
 
 def test_every_answer_carries_the_security_headers(home: TestClient, locked: TestClient) -> None:
-    for response in (home.get("/"), home.get("/nothing"), home.get("/", headers={"Host": "evil.com"}), locked.get("/"), locked.get("/thing")):
+    for response in (
+        home.get("/"),
+        home.get("/nothing"),
+        home.get("/", headers={"Host": "evil.com"}),
+        locked.get("/"),
+        locked.get("/thing"),
+    ):
         headers = response.headers
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
@@ -93,7 +113,12 @@ def test_every_answer_carries_the_security_headers(home: TestClient, locked: Tes
 
 
 def test_nobody_can_talk_the_app_into_another_address(home: TestClient) -> None:
-    headers = {"X-Forwarded-Host": "evil.com", "X-Forwarded-Proto": "https", "Forwarded": "host=evil.com", "X-Gradio-Server": "http://evil.com"}
+    headers = {
+        "X-Forwarded-Host": "evil.com",
+        "X-Forwarded-Proto": "https",
+        "Forwarded": "host=evil.com",
+        "X-Gradio-Server": "http://evil.com",
+    }
     answer = home.get("/thing", headers=headers).json()
     assert "evil.com" not in str(answer) and answer["url"].startswith(BASE)
 
@@ -118,7 +143,9 @@ def test_a_stranger_gets_the_login_page_and_nothing_of_the_app(locked: TestClien
     assert response.headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("path", ["/who", "/thing", "/openapi.json", "/nothing", "/gradio_api/info", "/login/x", "/healthz/x", "//", "/?x", "/LOGIN"])
+@pytest.mark.parametrize(
+    "path", ["/who", "/thing", "/openapi.json", "/nothing", "/gradio_api/info", "/login/x", "/healthz/x", "//", "/?x", "/LOGIN"]
+)
 def test_a_stranger_gets_401_on_every_other_path(locked: TestClient, path: str) -> None:
     response = locked.get(path)
     assert response.status_code == 401
@@ -149,8 +176,18 @@ def test_scripts_log_in_by_http_basic(locked: TestClient) -> None:
     assert locked.get("/who", headers=basic("ada", "pw")).json() == "ada"
 
 
-BAD = [basic("ada", "no"), basic("eve", "pw"), basic("ada", ""), basic("", ""), {"Authorization": "Basic"}, {"Authorization": "Basic ###"},
-       {"Authorization": "Basic /////w=="}, {"Authorization": "Bearer pw"}, {"Authorization": "pw"}, {"Cookie": "latent_webui_7860=x"}]  # fmt: skip
+BAD = [
+    basic("ada", "no"),
+    basic("eve", "pw"),
+    basic("ada", ""),
+    basic("", ""),
+    {"Authorization": "Basic"},
+    {"Authorization": "Basic ###"},
+    {"Authorization": "Basic /////w=="},
+    {"Authorization": "Bearer pw"},
+    {"Authorization": "pw"},
+    {"Cookie": "latent_webui_7860=x"},
+]
 
 
 @pytest.mark.parametrize("headers", BAD)
@@ -185,7 +222,9 @@ def test_logging_in_by_the_form_opens_the_page_and_logging_out_closes_it(locked:
     stolen = dict(locked.cookies)
     assert answer_of(locked.post("/logout")) == 303
     locked.cookies.clear()
-    assert answer_of(locked.get("/who", headers={"Cookie": "; ".join(f"{name}={value}" for name, value in stolen.items())})) == 401
+    assert (
+        answer_of(locked.get("/who", headers={"Cookie": "; ".join(f"{name}={value}" for name, value in stolen.items())})) == 401
+    )
 
 
 def test_a_wrong_password_says_so_on_the_page_without_naming_which(locked: TestClient) -> None:
@@ -217,7 +256,10 @@ def test_with_a_cookie_the_origin_still_counts(locked: TestClient) -> None:
 
 
 def refused(stranger: TestClient, headers: dict[str, str]) -> int:
-    with pytest.raises(WebSocketDisconnect) as caught, stranger.websocket_connect("/socket", headers={"Host": "localhost:7860", **headers}):
+    with (
+        pytest.raises(WebSocketDisconnect) as caught,
+        stranger.websocket_connect("/socket", headers={"Host": "localhost:7860", **headers}),
+    ):
         raise AssertionError("the socket was opened")
     return caught.value.code
 
@@ -242,11 +284,34 @@ def test_sockets_need_the_login_and_close_after_logout(locked: TestClient) -> No
 
 # ---- paths and bodies
 
-BLOCKED = ["file=http://127.0.0.1/x.png", "file=https://example.com/x.png", "file=HTTP://e.com/x.png", "file=http%3A%2F%2Fe.com%2Fx.png", "file=http%253A%252F%252Fe.com/x.png",
-           "file=//server/share/x.png", "file=/data/.env", "file=/data/.hidden.png", "file=/data/settings.json", "file=/data/cache.sqlite", "file=/data/webui.log",
-           "file=/out/page.html", "file=/out/drawing.svg", "file=/out/PAGE.HTML", "file=/etc/passwd", "file=C:%5Cdata%5C.secret.png", "file=/x.png%00.html",
-           "file=/data/model.safetensors", "file/data/settings.json", "proxy=http://e.com", "deep_link", "deep_link?x=1", "startup-events", "process_recording",
-           "vibe-edit", "run-history/records"]  # fmt: skip
+BLOCKED = [
+    "file=http://127.0.0.1/x.png",
+    "file=https://example.com/x.png",
+    "file=HTTP://e.com/x.png",
+    "file=http%3A%2F%2Fe.com%2Fx.png",
+    "file=http%253A%252F%252Fe.com/x.png",
+    "file=//server/share/x.png",
+    "file=/data/.env",
+    "file=/data/.hidden.png",
+    "file=/data/settings.json",
+    "file=/data/cache.sqlite",
+    "file=/data/webui.log",
+    "file=/out/page.html",
+    "file=/out/drawing.svg",
+    "file=/out/PAGE.HTML",
+    "file=/etc/passwd",
+    "file=C:%5Cdata%5C.secret.png",
+    "file=/x.png%00.html",
+    "file=/data/model.safetensors",
+    "file/data/settings.json",
+    "proxy=http://e.com",
+    "deep_link",
+    "deep_link?x=1",
+    "startup-events",
+    "process_recording",
+    "vibe-edit",
+    "run-history/records",
+]
 
 
 @pytest.mark.parametrize("path", BLOCKED)
@@ -254,7 +319,9 @@ def test_gradio_offers_no_file_or_address_that_is_not_a_picture_of_here(home: Te
     assert answer_of(home.get("/gradio_api/" + path)) == 404
 
 
-@pytest.mark.parametrize("path", ["file=/home/u/.local/out/0001.png", "file=C:/out/a.JPG", "info", "queue/data", "upload_progress", "heartbeat/x"])
+@pytest.mark.parametrize(
+    "path", ["file=/home/u/.local/out/0001.png", "file=C:/out/a.JPG", "info", "queue/data", "upload_progress", "heartbeat/x"]
+)
 def test_pictures_and_the_rest_of_gradio_pass(home: TestClient, path: str) -> None:
     assert answer_of(home.get("/gradio_api/" + path)) == 200
 

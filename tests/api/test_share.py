@@ -66,7 +66,7 @@ def test_gradios_own_tunnel_without_a_network_is_one_sentence(monkeypatch: pytes
     pytest.importorskip("gradio")
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there, so no request leaves the machine
-    access, share, told, thread, event = started(open_tunnel=GradioTunnel)
+    _, share, told, thread, _ = started(open_tunnel=GradioTunnel)
     thread.join(60)
     assert not thread.is_alive() and share.url == ""
     assert share.problem == "No share link: Gradio's share server cannot be reached. The page goes on without it."
@@ -75,7 +75,11 @@ def test_gradios_own_tunnel_without_a_network_is_one_sentence(monkeypatch: pytes
 
 @pytest.mark.parametrize(
     "error, words",
-    [(OSError("no frpc for this platform"), "frpc"), (ValueError("log of the helper"), "frpc"), (KeyError("x"), "Gradio's tunnel failed (KeyError)")],
+    [
+        (OSError("no frpc for this platform"), "frpc"),
+        (ValueError("log of the helper"), "frpc"),
+        (KeyError("x"), "Gradio's tunnel failed (KeyError)"),
+    ],
 )
 def test_each_failure_is_one_sentence_without_its_inner_words(error: Exception, words: str) -> None:
     def fail(port: int) -> OpenTunnel:

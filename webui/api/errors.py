@@ -102,7 +102,7 @@ def install(app: FastAPI) -> None:
             log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
         return answer_for(error)
 
-    async def invalid(request: Request, error: Exception) -> JSONResponse:
+    async def invalid(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         field, sentence = validation_sentence(error.errors())
         return answer(422, "FieldError", sentence, field)

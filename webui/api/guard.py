@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import posixpath
 from collections.abc import Iterable
 from typing import Any
@@ -63,7 +64,7 @@ BLOCKED = (
 )
 """Routes of Gradio that fetch, record or tell more than this page needs."""
 FILES = ("/gradio_api/file=", "/gradio_api/file/")
-SERVED = frozenset(".png .jpg .jpeg .webp .gif .avif .bmp .mp4 .webm .txt .zip".split())
+SERVED = frozenset([".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".bmp", ".mp4", ".webm", ".txt", ".zip"])
 """What /gradio_api/file= may hand out. Gradio serves html and svg inline, which would run on our origin, and
 whatever else lies in a served folder: settings, databases, logs, dotfiles."""
 
@@ -101,7 +102,9 @@ class Guard:
         user = access.sessions.user(connection.cookies.get(access.cookie, ""))
         credentials = _basic(connection.headers.get("authorization", ""))
         if user is None and credentials is not None:
-            client = client_of(connection.client.host if connection.client else "", access.hosts.is_tunnel(connection.headers["host"]))
+            client = client_of(
+                connection.client.host if connection.client else "", access.hosts.is_tunnel(connection.headers["host"])
+            )
             seconds = access.tries.seconds_to_wait(client)
             if seconds:
                 return _too_many(seconds)
@@ -120,7 +123,9 @@ class Guard:
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request on, but break off a body that is too large, before it is all here."""
         limit, length = self.body_bytes_at_most, HTTPConnection(scope).headers.get("content-length", "0")
-        too_large = errors.answer(413, "ContentTooLarge", f"The request is larger than {limit // 2**20} MB. Send a smaller picture.")
+        too_large = errors.answer(
+            413, "ContentTooLarge", f"The request is larger than {limit // 2**20} MB. Send a smaller picture."
+        )
         if not length.isdecimal() or int(length) > limit:
             return await too_large(scope, receive, send)
         received, has_started, is_over = 0, False, False
@@ -141,10 +146,8 @@ class Guard:
             has_started = True
             await send(message)
 
-        try:
+        with contextlib.suppress(_TooLarge):
             await self.app(scope, counted, checked)
-        except _TooLarge:
-            pass
         if is_over and not has_started:
             await too_large(scope, receive, send)
         return None
@@ -171,7 +174,9 @@ def _refuse_site(connection: HTTPConnection, access: Access) -> Response | None:
     hosts = headers.getlist("host")
     if len(hosts) != 1 or not access.hosts.allows(hosts[0]):
         return errors.answer(
-            421, "MisdirectedRequest", "This server does not answer under that name. Use localhost, or start it with --server-name NAME."
+            421,
+            "MisdirectedRequest",
+            "This server does not answer under that name. Use localhost, or start it with --server-name NAME.",
         )
     origins = headers.getlist("origin")
     if origins and not all(_is_own(origin, hosts[0]) for origin in origins):
@@ -201,7 +206,9 @@ def _is_own(origin: str, host: str) -> bool:
 def _refuse_path(path: str) -> Response | None:
     plain = _decoded(path).casefold()
     plain = "/" + plain.lstrip("/")
-    is_blocked = plain.startswith(BLOCKED) or any(plain.startswith(start) and not _is_served(plain[len(start) :]) for start in FILES)
+    is_blocked = plain.startswith(BLOCKED) or any(
+        plain.startswith(start) and not _is_served(plain[len(start) :]) for start in FILES
+    )
     return errors.answer(404, "Not Found", "There is nothing here.") if is_blocked else None
 
 
@@ -240,8 +247,12 @@ def _foreign() -> Response:
 
 def _unknown(is_browser: bool) -> Response:
     """A script is told how to log in; a browser is not, because it would put its own window over our page."""
-    headers = {"Cache-Control": "no-store"} | ({} if is_browser else {"WWW-Authenticate": 'Basic realm="Latent WebUI", charset="UTF-8"'})
-    return errors.answer(401, "Unauthorized", "Log in first: open the page, or send user and password by HTTP Basic.", headers=headers)
+    headers = {"Cache-Control": "no-store"} | (
+        {} if is_browser else {"WWW-Authenticate": 'Basic realm="Latent WebUI", charset="UTF-8"'}
+    )
+    return errors.answer(
+        401, "Unauthorized", "Log in first: open the page, or send user and password by HTTP Basic.", headers=headers
+    )
 
 
 def _too_many(seconds: int) -> Response:

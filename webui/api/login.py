@@ -23,26 +23,31 @@ STYLE = """
   --line: #29292f; --line-strong: #484852; --text: #ededf0; --text-2: #aeaeb8; --accent: #3a6ae0; --accent-hover: #2f5cd0;
   --ring: #93b3ff; --bad: #ff8f85; } }
 * { box-sizing: border-box; }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 16px; background: var(--ground); color: var(--text);
+body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 16px;
+  background: var(--ground); color: var(--text);
   font: 400 13px/1.45 -apple-system, BlinkMacSystemFont, "Segoe UI Variable Text", "Segoe UI", Roboto, "Noto Sans",
   "Liberation Sans", "Helvetica Neue", Arial, sans-serif; }
-main { width: 100%; max-width: 320px; padding: 24px; background: var(--surface); border: 1px solid var(--line); border-radius: 10px; }
+main { width: 100%; max-width: 320px; padding: 24px;
+  background: var(--surface); border: 1px solid var(--line); border-radius: 10px; }
 h1 { margin: 0 0 16px; font-size: 18px; font-weight: 600; letter-spacing: -.01em; }
 label { display: block; margin-bottom: 12px; font-size: 12px; color: var(--text-2); }
-input { display: block; width: 100%; height: 32px; margin-top: 4px; padding: 0 10px; font: inherit; font-size: 13px; color: var(--text);
+input { display: block; width: 100%; height: 32px; margin-top: 4px; padding: 0 10px; font: inherit; font-size: 13px;
+  color: var(--text);
   background: var(--field); border: 1px solid var(--line-strong); border-radius: 6px; }
-button { width: 100%; height: 32px; margin-top: 4px; font: inherit; font-weight: 500; color: #fff; background: var(--accent); border: 0;
-  border-radius: 6px; cursor: pointer; }
+button { width: 100%; height: 32px; margin-top: 4px; font: inherit; font-weight: 500; color: #fff;
+  background: var(--accent); border: 0; border-radius: 6px; cursor: pointer; }
 button:hover { background: var(--accent-hover); }
 :focus-visible { outline: 2px solid var(--ring); outline-offset: 1px; }
 p { margin: 0 0 12px; color: var(--bad); }
 @media (max-width: 719px) { input { height: 40px; font-size: 16px; } button { height: 40px; } }
 """
 PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Log in</title><meta name="viewport" content="width=device-width, initial-scale=1">
+<html lang="en"><head><meta charset="utf-8"><title>Log in</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex"><link rel="icon" href="data:,"><style>{style}</style></head>
 <body><main><h1>Latent WebUI</h1>{message}<form method="post" action="/login">
-<label>User<input name="user" autocomplete="username" autocapitalize="none" spellcheck="false" required autofocus></label>
+<label>User
+<input name="user" autocomplete="username" autocapitalize="none" spellcheck="false" required autofocus></label>
 <label>Password<input name="password" type="password" autocomplete="current-password" required></label>
 <button>Log in</button></form></main></body></html>
 """

@@ -65,7 +65,7 @@ class Share:
         access: Access,
         port: int,
         *,
-        on_change: Callable[[Share], None] = lambda share: None,
+        on_change: Callable[[Share], None] = lambda _: None,
         open_tunnel: Callable[[int], Tunnel] = GradioTunnel,
         seconds_to_open: float = SECONDS_TO_OPEN,
     ) -> None:

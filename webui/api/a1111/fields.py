@@ -1,0 +1,215 @@
+"""What POST /sdapi/v1/txt2img takes, and the request that it means."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from webui.api.a1111.options import OF_REQUEST, Override, override, renamed
+from webui.contract.errors import FieldError, UnknownNameError
+from webui.contract.infotext import split_sampler
+from webui.contract.parts import Parts
+from webui.contract.registry import Registry
+from webui.contract.request import GenerationRequest, request_from
+from webui.workspace.app import App
+
+
+class Txt2Img(BaseModel):
+    """Fields of the convention. null means the same as leaving a field out: the checkpoint's own default is used."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    styles: list[str] | None = None
+    seed: int | None = None
+    subseed: int | None = None
+    subseed_strength: float | None = None
+    seed_resize_from_h: int | None = None
+    seed_resize_from_w: int | None = None
+    sampler_name: str | None = None
+    sampler_index: str | None = None
+    scheduler: str | None = None
+    batch_size: int | None = None
+    n_iter: int | None = None
+    steps: int | None = None
+    cfg_scale: float | None = None
+    width: int | None = None
+    height: int | None = None
+    restore_faces: bool | None = None
+    tiling: bool | None = None
+    do_not_save_samples: bool | None = None
+    do_not_save_grid: bool | None = None
+    eta: float | None = None
+    denoising_strength: float | None = None
+    s_min_uncond: float | None = None
+    s_churn: float | None = None
+    s_tmax: float | None = None
+    s_tmin: float | None = None
+    s_noise: float | None = None
+    override_settings: dict[str, Any] | None = None
+    override_settings_restore_afterwards: bool | None = None
+    refiner_checkpoint: str | None = None
+    refiner_switch_at: float | None = None
+    disable_extra_networks: bool | None = None
+    comments: dict[str, Any] | None = None
+    enable_hr: bool | None = None
+    firstphase_width: int | None = None
+    firstphase_height: int | None = None
+    hr_scale: float | None = None
+    hr_upscaler: str | None = None
+    hr_second_pass_steps: int | None = None
+    hr_resize_x: int | None = None
+    hr_resize_y: int | None = None
+    hr_checkpoint_name: str | None = None
+    hr_sampler_name: str | None = None
+    hr_scheduler: str | None = None
+    hr_prompt: str | None = None
+    hr_negative_prompt: str | None = None
+    hr_cfg: float | None = None
+    script_name: str | None = None
+    script_args: list[Any] | None = None
+    alwayson_scripts: dict[str, Any] | None = None
+    send_images: bool | None = None
+    save_images: bool | None = None
+    force_task_id: str | None = None
+    infotext: str | None = None
+
+
+NAMES = {
+    "prompt": "prompt",
+    "negative_prompt": "negative_prompt",
+    "seed": "seed",
+    "subseed": "variation_seed",
+    "subseed_strength": "variation_strength",
+    "seed_resize_from_w": "seed_from_width",
+    "seed_resize_from_h": "seed_from_height",
+    "batch_size": "batch_size",
+    "n_iter": "batch_count",
+    "steps": "steps",
+    "cfg_scale": "guidance",
+    "width": "width",
+    "height": "height",
+    "eta": "eta",
+}
+"""Name of the convention -> field of GenerationRequest."""
+THEIRS = {ours: theirs for theirs, ours in (OF_REQUEST | NAMES).items()} | {"sampler": "sampler_name", "schedule": "scheduler"}
+
+NOT_YET = {
+    "enable_hr": "hires fix",
+    "refiner_checkpoint": "a refiner",
+    "restore_faces": "face restoration",
+    "tiling": "tiling",
+    "styles": "style presets",
+    "script_name": "scripts",
+    "alwayson_scripts": "scripts",
+    "s_min_uncond": "skipping the negative prompt (NGMS)",
+    "infotext": "filling in a request from infotext",
+}
+"""Fields that ask for something which is not there yet. They are refused, never silently left out."""
+NOTHING: tuple[Any, ...] = (None, "", "None", False, 0, [], {})
+"""Values by which clients say: not this."""
+ELSEWHERE = frozenset(["distilled_cfg_scale", "hr_distilled_cfg", "hr_additional_modules"])
+"""Fields of Forge for families that are not of this line; its clients send them always."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A request, and how its pictures are wanted back."""
+
+    request: GenerationRequest
+    override: Override
+    save: bool
+    send: bool
+
+
+def order(app: App, body: Txt2Img) -> Order:
+    """The order that a body means.
+
+    Raises:
+        FieldError: a value cannot be, or asks for what is not there yet; the sentence uses the client's names.
+        UnknownNameError: sampler or schedule.
+        UnknownCheckpointError
+    """
+    _refuse_later(body)
+    overridden = override(app, body.override_settings or {})
+    named = body.model_dump(include=set(NAMES), exclude_none=True)
+    values = {NAMES[theirs]: value for theirs, value in named.items()} | overridden.request
+    for field in ("seed_from_width", "seed_from_height"):
+        values[field] = max(0, values.get(field, 0))  # -1 is off
+    sampler, schedule = names(app.parts, body.sampler_name or body.sampler_index or "", body.scheduler or "")
+    values |= {"sampler": sampler, "schedule": schedule}
+    options = _churn(app, body, sampler, values.get("checkpoint", ""))
+    try:
+        request = request_from(values | ({"sampler_options": options} if options else {}))
+    except FieldError as error:
+        raise renamed(error, THEIRS.get(error.field, error.field)) from None
+    save = bool(body.save_images) and not body.do_not_save_samples
+    return Order(request, overridden, save, body.send_images is not False)
+
+
+def _refuse_later(body: Txt2Img) -> None:
+    for field, thing in NOT_YET.items():
+        if getattr(body, field) not in NOTHING:
+            value = getattr(body, field)
+            shown = ", ".join(map(str, value)) if isinstance(value, (list, dict)) else str(value)
+            raise FieldError(
+                field, f"{field} asks for {thing} ({shown[:80]}), which this program does not have yet. Leave it out."
+            )
+    for field, value in (body.model_extra or {}).items():
+        if field not in ELSEWHERE and value not in NOTHING:
+            raise FieldError(field, f"No field is called {field[:80]!r}. Leave it out.")
+
+
+def names(parts: Parts, sampler: str, schedule: str) -> tuple[str, str]:
+    """Registered names of sampler ("" is the default) and schedule ("Automatic" likewise), as clients write them.
+
+    Any case of letters; a schedule also by its label or with underscores; a sampler also with the schedule joined to
+    it, as before A1111 1.9.
+
+    Raises:
+        UnknownNameError, FieldError
+    """
+    schedules = {_slug(label): part.name for part in parts.schedules for label in (part.name, *part.aliases)}
+    wanted = "Automatic"
+    if schedule and _slug(schedule) != "automatic":
+        if _slug(schedule) not in schedules:
+            raise UnknownNameError("schedule", schedule, parts.schedules.names())
+        wanted = schedules[_slug(schedule)]
+    if not sampler:
+        return "", wanted
+    found, joined = split_sampler(sampler, _all_names(parts.samplers), [*_all_names(parts.schedules), "Automatic"])
+    if not found:
+        raise UnknownNameError("sampler", sampler, parts.samplers.names())
+    own = schedules.get(_slug(joined), "Automatic")
+    if wanted not in ("Automatic", own) and own != "Automatic":
+        raise FieldError("scheduler", f"sampler_name {sampler!r} and scheduler {schedule!r} name two schedules. Name one.")
+    return parts.samplers[found].name, own if wanted == "Automatic" else wanted
+
+
+def _all_names(registry: Registry[Any]) -> list[str]:
+    return [name for part in registry for name in (part.name, *part.aliases)]
+
+
+def _slug(name: str) -> str:
+    return name.strip().casefold().replace(" ", "_")
+
+
+def _churn(app: App, body: Txt2Img, sampler: str, checkpoint: str) -> dict[str, float]:
+    """The sampler's own options among the fields. 0 (for s_noise 1) says: as usual, and many clients send it."""
+    asked = {"s_noise": body.s_noise} if body.s_noise not in (None, 1.0) else {}
+    if body.s_churn:
+        asked |= {"s_churn": body.s_churn} | {
+            name: value for name, value in (("s_tmin", body.s_tmin), ("s_tmax", body.s_tmax)) if value
+        }
+    if not asked:
+        return {}
+    part = app.parts.samplers[sampler or app.checkpoints.defaults(checkpoint).sampler]
+    known = inspect.signature(part.function).parameters
+    for name in asked:
+        if name not in known:
+            raise FieldError(name, f"The sampler {part.name} has no {name}. Leave it out, or take Euler or Heun.")
+    return {name: float(value) for name, value in asked.items() if value is not None}

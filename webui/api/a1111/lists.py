@@ -1,0 +1,179 @@
+"""The lists of the convention. They read no weights, so they answer before a checkpoint is loaded."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from webui.api.access import Access
+from webui.api.guard import must_change
+from webui.checkpoints.catalog import Entry
+from webui.contract import infotext
+from webui.contract.errors import FieldError
+from webui.workspace.app import App
+from webui.workspace.pictures import read_infotext
+
+_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"RIFF")
+EMPTY_LISTS = (
+    "sd-vae",
+    "upscalers",
+    "latent-upscale-modes",
+    "face-restorers",
+    "realesrgan-models",
+    "loras",
+    "hypernetworks",
+    "prompt-styles",
+    "script-info",
+)
+"""What the convention lists and this program has none of yet."""
+
+
+class PngInfo(BaseModel):
+    image: str | None = None
+
+
+def router(app: App, access: Access) -> APIRouter:
+    routes = APIRouter(prefix="/sdapi/v1", tags=["A1111: lists"])
+
+    @routes.get("/sd-models")
+    def models() -> list[dict[str, Any]]:
+        return [model_row(app, entry) for entry in app.checkpoints.entries()]
+
+    @routes.post("/refresh-checkpoints")
+    def refresh() -> None:
+        must_change(access)
+        app.checkpoints.refresh()
+
+    @routes.get("/samplers")
+    def samplers() -> list[dict[str, Any]]:
+        return [
+            {"name": part.name, "aliases": list(part.aliases), "options": sampler_options(part)} for part in app.parts.samplers
+        ]
+
+    @routes.get("/schedulers")
+    def schedules() -> list[dict[str, Any]]:
+        rows = [("automatic", "Automatic", ())] + [(slug(part.name), part.name, part.aliases) for part in app.parts.schedules]
+        return [
+            {"name": name, "label": label, "aliases": list(aliases), "default_rho": -1, "need_inner_model": False}
+            for name, label, aliases in rows
+        ]
+
+    @routes.get("/embeddings")
+    def embeddings() -> dict[str, Any]:
+        return {"loaded": {}, "skipped": {}}
+
+    @routes.get("/scripts")
+    def scripts() -> dict[str, list[str]]:
+        return {"txt2img": [], "img2img": []}
+
+    @routes.get("/cmd-flags")
+    def flags() -> dict[str, Any]:
+        """Only what a client may know: no path, no login."""
+        return {"api": True, "listen": access.is_exposed, "port": access.port}
+
+    @routes.get("/memory")
+    def memory() -> dict[str, Any]:
+        return {"ram": ram(), "cuda": {"error": "not measured"}}
+
+    @routes.get("/extensions")
+    def extensions() -> list[dict[str, Any]]:
+        return [
+            {
+                "name": e.name,
+                "remote": "",
+                "branch": "",
+                "commit_hash": "",
+                "version": e.version,
+                "commit_date": 0,
+                "enabled": not e.error,
+            }
+            for e in app.extensions
+        ]
+
+    @routes.post("/png-info")
+    def png_info(body: PngInfo) -> dict[str, Any]:
+        text = read_infotext(picture_bytes(body.image, "image"))
+        parsed = infotext.read(text)
+        words = {"Prompt": parsed.prompt, "Negative prompt": parsed.negative_prompt}
+        return {
+            "info": text,
+            "items": {"parameters": text} if text else {},
+            "parameters": words | dict(parsed.fields) if text else {},
+        }
+
+    def nothing() -> list[Any]:
+        return []
+
+    for name in EMPTY_LISTS:
+        routes.add_api_route(f"/{name}", nothing, name=name)
+    return routes
+
+
+def model_row(app: App, entry: Entry) -> dict[str, Any]:
+    """A checkpoint as the convention lists it; paths start at the folder models/, so that the user's disk stays private."""
+    return {
+        "title": entry.title,
+        "model_name": entry.name,
+        "hash": entry.hash or None,
+        "sha256": entry.sha256 or None,
+        "filename": below(app, entry.path),
+        "config": below(app, entry.config) if entry.config else None,
+    }
+
+
+def below(app: App, path: Path) -> str:
+    for folder in app.paths.models:
+        if path.is_relative_to(folder):
+            return (Path("models") / path.relative_to(folder)).as_posix()
+    return path.name
+
+
+def sampler_options(part: Any) -> dict[str, str]:
+    """As text, because clients of the convention read text."""
+    options = {"scheduler": slug(part.schedule)} if part.schedule else {}
+    if part.discard_penultimate:
+        options["discard_next_to_last_sigma"] = "True"
+    if part.calls_per_step > 1:
+        options["second_order"] = "True"
+    if part.is_random:
+        options["uses_ensd"] = "True"
+    return options
+
+
+def slug(name: str) -> str:
+    return name.casefold().replace(" ", "_")
+
+
+def picture_bytes(text: str | None, field: str) -> bytes:
+    """The file in a field: bare base64 or a data URI, with or without line breaks.
+
+    Raises:
+        FieldError: it is none, or not a PNG, JPEG or WebP.
+    """
+    if not text:
+        raise FieldError(field, f"The field {field!r} is empty. Send a PNG, JPEG or WebP in base64.")
+    head, comma, rest = text.partition(",")
+    code = rest if comma and head.startswith("data:") else text
+    try:
+        data = base64.b64decode("".join(code.split()), validate=True)
+    except (binascii.Error, ValueError):
+        data = b""
+    if not data.startswith(_STARTS):
+        raise FieldError(field, f"The field {field!r} is not a picture. Send a PNG, JPEG or WebP in base64.")
+    return data
+
+
+def ram() -> dict[str, Any]:
+    """Bytes of this machine's memory, where the system tells."""
+    try:
+        page = os.sysconf("SC_PAGE_SIZE")
+        total, free = page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return {"error": "this system does not tell"}
+    return {"free": free, "used": total - free, "total": total}

@@ -74,7 +74,7 @@ def test_the_other_commands_take_their_name_and_options():
     options = parse(["bench", "loop", "--json", "b.json", "--full"]).options
     assert options == {"name": "loop", "json": Path.cwd() / "b.json", "full": True}
     assert parse(["bench"]).options == {}
-    assert parse(["evaluate", "pocket"]).options == {"name": "pocket"}
+    assert parse(["evaluate", "pocket", "--pictures", "20"]).options == {"name": "pocket", "pictures": 20}
     assert parse(["train", "pocket", "--minutes", "2.5"]).options == {"name": "pocket", "minutes": 2.5}
     assert parse(["list", "samplers"]).command == "list"
 

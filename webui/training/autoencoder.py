@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from webui.training.loop import Arithmetic, Goal, Learner, draws, learn, parameters_of, read_state, write_state
-from webui.training.networks import LATENT_CHANNELS, SCALE, decode, make_autoencoder, mean_latents, start_linear
+from webui.training.networks import LATENT_CHANNELS, SCALE, Autoencoder, decode, make_autoencoder, mean_latents, start_linear
 from webui.training.scenes import held_out_pictures, to_tensor
 
 SEED = 1
@@ -83,7 +83,9 @@ def train_decoder(
     """Train the decoder of the autoencoder in `result` on, or go on from the state; the encoder stays."""
     network = load_autoencoder(result)
     arithmetic.put(network)
-    learner = Learner({"autoencoder": network}, parameters_of([network.decoder, network.post_quant_conv]), DECODER_RATE, AVERAGE_RATE)
+    learner = Learner(
+        {"autoencoder": network}, parameters_of([network.decoder, network.post_quant_conv]), DECODER_RATE, AVERAGE_RATE
+    )
     if (state := read_state(state_file)) is not None:
         learner.load(state)
 
@@ -106,7 +108,7 @@ def train_decoder(
     return done
 
 
-def load_autoencoder(folder: Path) -> AutoencoderKL:
+def load_autoencoder(folder: Path) -> Autoencoder:
     """From a folder in diffusers layout, in float32."""
     return AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
 
@@ -133,7 +135,7 @@ def picture_loss(out: Tensor, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def fold(network: AutoencoderKL, pictures: NDArray, count: int = 320) -> None:
+def fold(network: Autoencoder, pictures: NDArray, count: int = 320) -> None:
     """Fold the latents' mean, deviation and correlation into the two 1x1 convolutions, exactly.
 
     Afterwards the scaled latents have mean 0, deviation 1 and uncorrelated channels, and pictures come out as
@@ -161,7 +163,7 @@ def fold(network: AutoencoderKL, pictures: NDArray, count: int = 320) -> None:
 
 
 @torch.no_grad()
-def reconstruction(network: AutoencoderKL, pictures: NDArray) -> float:
+def reconstruction(network: Autoencoder, pictures: NDArray) -> float:
     """Mean PSNR in decibels of pictures that went through the autoencoder (no noise on the latents)."""
     values = []
     for i in range(0, len(pictures), 8):

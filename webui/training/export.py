@@ -11,13 +11,12 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import CLIPTextModel
 
 from webui.checkpoints.tokenizer import WORDS, byte_letters
-from webui.training.networks import BETA_END, BETA_START, PLACES, make_text_encoder
+from webui.training.networks import BETA_END, BETA_START, PLACES, Autoencoder, TextEncoder, UNet, make_text_encoder
 from webui.training.unet import TABLE
 
 TEXT_KEYS = (
@@ -28,7 +27,7 @@ TEXT_KEYS = (
 START_WORD, END_WORD = "<|startoftext|>", "<|endoftext|>"
 
 
-def export(folder: Path, autoencoder: AutoencoderKL, unet: UNet2DConditionModel, text: CLIPTextModel, known: Tensor) -> None:
+def export(folder: Path, autoencoder: Autoencoder, unet: UNet, text: TextEncoder, known: Tensor) -> None:
     """Write the checkpoint; an older one of that name is replaced when the new one is whole.
 
     The networks are made fp16 in place.
@@ -43,7 +42,7 @@ def export(folder: Path, autoencoder: AutoencoderKL, unet: UNet2DConditionModel,
     unet.half().save_pretrained(beside / "unet")
     _save_text_encoder(beside / "text_encoder", text, known)
     _save_tokenizer(beside / "tokenizer")
-    scheduler = DDIMScheduler(
+    scheduler: Any = DDIMScheduler(
         beta_start=BETA_START,
         beta_end=BETA_END,
         beta_schedule="scaled_linear",
@@ -70,7 +69,7 @@ def export(folder: Path, autoencoder: AutoencoderKL, unet: UNet2DConditionModel,
     beside.rename(folder)
 
 
-def _save_text_encoder(folder: Path, text: CLIPTextModel, known: Tensor) -> None:
+def _save_text_encoder(folder: Path, text: TextEncoder, known: Tensor) -> None:
     """The table spread over the whole vocabulary: rows of words outside the world are zero, and pack to nothing."""
     folder.mkdir()
     weights = {name: value.half().cpu() for name, value in text.state_dict().items()}

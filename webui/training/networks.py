@@ -5,6 +5,9 @@ A near-linear start is worth more than any hour of training here: see docs/pocke
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Any
+
 import torch
 import torch.nn.functional as functional
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -13,6 +16,11 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from webui.checkpoints.tokenizer import WORDS
 from webui.training.scene import COLOURS, SHAPES
+
+Autoencoder = Any
+UNet = Any
+TextEncoder = Any
+"""diffusers' AutoencoderKL and UNet2DConditionModel, transformers' CLIPTextModel: they hide their types from checkers."""
 
 SCALE = 0.18215
 """SD 1's latent scale; `fold` makes it true for our autoencoder, so that tools which hardcode it are right."""
@@ -23,7 +31,7 @@ LATENT_CHANNELS, FACTOR = 4, 8
 BETA_START, BETA_END = 0.00085, 0.012
 
 
-def make_autoencoder() -> AutoencoderKL:
+def make_autoencoder() -> Autoencoder:
     """KL, f = 8; 2.73 M parameters. 4 norm groups: with two channels a group a flat picture loses its colour."""
     return AutoencoderKL(
         in_channels=3,
@@ -40,7 +48,7 @@ def make_autoencoder() -> AutoencoderKL:
     )
 
 
-def make_unet() -> UNet2DConditionModel:
+def make_unet() -> UNet:
     """Latents of 16 x 16; 5.6 M parameters."""
     return UNet2DConditionModel(
         sample_size=16,
@@ -56,7 +64,7 @@ def make_unet() -> UNet2DConditionModel:
     )
 
 
-def make_text_encoder(words: int = WORDS) -> CLIPTextModel:
+def make_text_encoder(words: int = WORDS) -> TextEncoder:
     """CLIP's text encoder, narrow. While training its table holds the known words only: row 0 is any other word and
     stays zero, the last two rows are start and end."""
     last = words - 1
@@ -99,6 +107,7 @@ def start_linear(network: nn.Module) -> None:
 
 
 def _start_convolution(name: str, conv: nn.Conv2d, generator: torch.Generator) -> None:
+    assert conv.bias is not None, name
     out, into = conv.weight.shape[:2]
     same = range(min(out, into))
     if name.endswith("conv2"):
@@ -130,7 +139,7 @@ def _start_convolution(name: str, conv: nn.Conv2d, generator: torch.Generator) -
 
 
 @torch.no_grad()
-def start_words(text: CLIPTextModel) -> None:
+def start_words(text: TextEncoder) -> None:
     """Begin as a bag of words: word rows are large and far apart, and the first layer lets every place, padding
     included, hold the mean of the words (channel 0 tells words, +3, from start and padding, -3). With rows of the
     usual small size the layers' own output drowned the words, and nothing was learnt from captions.
@@ -159,12 +168,12 @@ def start_words(text: CLIPTextModel) -> None:
         attention.out_proj.weight.copy_(1.5 * attention.v_proj.weight.T)
 
 
-def mean_latents(autoencoder: AutoencoderKL, pictures: Tensor) -> Tensor:
+def mean_latents(autoencoder: Autoencoder, pictures: Tensor) -> Tensor:
     """Pictures (B, 3, H, W) in [-1, 1] to unscaled latents (B, 4, H / 8, W / 8), without noise."""
     return autoencoder.quant_conv(autoencoder.encoder(pictures))[:, :LATENT_CHANNELS]
 
 
-def decode(autoencoder: AutoencoderKL, latents: Tensor) -> Tensor:
+def decode(autoencoder: Autoencoder, latents: Tensor) -> Tensor:
     """Unscaled latents (B, 4, h, w) to pictures (B, 3, 8h, 8w), about in [-1, 1]."""
     return autoencoder.decoder(autoencoder.post_quant_conv(latents))
 
@@ -176,7 +185,7 @@ class Judge(nn.Module):
         super().__init__()
         widths = (3, 24, 48, 80, 112)
         layers: list[nn.Module] = []
-        for into, out in zip(widths, widths[1:], strict=False):
+        for into, out in pairwise(widths):
             layers += [nn.Conv2d(into, out, 3, 2, 1), nn.GroupNorm(8, out), nn.SiLU()]
         layers += [nn.Conv2d(widths[-1], widths[-1], 3, 1, 1), nn.GroupNorm(8, widths[-1]), nn.SiLU()]
         self.body = nn.Sequential(*layers)

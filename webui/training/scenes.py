@@ -14,14 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from webui.checkpoints.tokenizer import END, START, clip_tokenizer
 from webui.contract.errors import StartError
 from webui.training.loop import Arithmetic
-from webui.training.networks import LATENT_CHANNELS, PLACES, SCALE, mean_latents
+from webui.training.networks import LATENT_CHANNELS, PLACES, SCALE, Autoencoder, mean_latents
 from webui.training.world import caption, render, sample
 
 SIZE = 128
@@ -83,7 +82,9 @@ def tokens(folder: Path, count: int) -> Filling:
     return Filling(folder / "tokens.npy", (count, WORDINGS, PLACES), np.uint16)
 
 
-def fill(filling: Filling, packs: Iterator[NDArray], say: Callable[[str], None], what: str, should_stop: Callable[[], bool]) -> bool:
+def fill(
+    filling: Filling, packs: Iterator[NDArray], say: Callable[[str], None], what: str, should_stop: Callable[[], bool]
+) -> bool:
     """Put the packs into the array until it is full; False when stopped on the way."""
     lines = 0
     for values in packs:
@@ -115,7 +116,7 @@ def render_span(span: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 @torch.no_grad()
-def latent_packs(autoencoder: AutoencoderKL, source: NDArray[np.uint8], start: int, arithmetic: Arithmetic) -> Iterator[NDArray]:
+def latent_packs(autoencoder: Autoencoder, source: NDArray[np.uint8], start: int, arithmetic: Arithmetic) -> Iterator[NDArray]:
     """Scaled latents of the pictures from start on. In float32: they are computed once and used a hundred times."""
     for i in range(start, len(source), PACK):
         values = mean_latents(autoencoder, to_tensor(source[i : i + PACK]).to(arithmetic.device)) * SCALE

@@ -7,7 +7,7 @@ Each solid is defined in its own frame: the origin under its centre on the floor
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from webui.training.scene import Thing
 
 F = np.float32
-Array = NDArray[np.float32]
+Array = NDArray[Any]
+"""float32 everywhere; numpy's stubs lose the width in mixed arithmetic."""
 Vector = tuple[Array, Array, Array]
 """Components x, y, z, each (n,) or a scalar that broadcasts."""
 
@@ -71,7 +72,8 @@ class Cube:
 
     def hit(self, o: Vector, d: Vector) -> Array:
         h = F(self.half)
-        near, far = F(-np.inf), INF
+        near: Array = np.asarray(F(-np.inf))
+        far: Array = np.asarray(INF)
         for p, v in zip((o[0], o[1] - h, o[2]), d, strict=True):
             w = 1 / np.where(np.abs(v) < TINY, TINY, v)
             mid, half = -p * w, h * np.abs(w)

@@ -67,7 +67,7 @@ def wall_colour(scene: Scene, y: Array) -> Array:
     sky = SKIES["wall"]
     tone = (F(0.80) + F(0.05) * np.clip(y, 0, 4)) * (F(1) - F(0.35) * np.exp(-np.maximum(y, 0) * F(5)))
     tone = np.where(y < 0.22, F(0.62), tone)
-    face = F(sky.ambient + 0.12) + F(sky.strength) * F(max(0.0, -F(scene.light[2]))) * F(0.6)
+    face = F(sky.ambient + 0.12) + F(sky.strength) * max(F(0), -F(scene.light[2])) * F(0.6)
     return _column(scene.wall_rgb) * (tone * (face + F(0.25)))[None] * _column(sky.tint)
 
 

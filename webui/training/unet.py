@@ -11,12 +11,11 @@ from diffusers import UNet2DConditionModel
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import CLIPTextModel
 
 from webui.checkpoints.tokenizer import WORDS
 from webui.contract.errors import StartError
 from webui.training.loop import Arithmetic, Goal, Learner, draws, learn, parameters_of, read_state, write_state
-from webui.training.networks import alphas_cumprod, make_text_encoder, make_unet, start_linear, start_words
+from webui.training.networks import TextEncoder, UNet, alphas_cumprod, make_text_encoder, make_unet, start_linear, start_words
 
 SEED = 3
 RATE, AVERAGE_RATE = 1e-3, 0.999
@@ -89,7 +88,7 @@ def train_unet(
     return learn(learner, goal, loss, batch, save=save, say=say, should_stop=should_stop, about=about)
 
 
-def predict(unet: UNet2DConditionModel, text: CLIPTextModel, x: Tensor, t: Tensor, ids: Tensor) -> Tensor:
+def predict(unet: UNet, text: TextEncoder, x: Tensor, t: Tensor, ids: Tensor) -> Tensor:
     """Predicted noise (B, 4, h, w) for noisy latents, times (B,) and rows of the word table (B, 77)."""
     return unet(x, t, text(ids).last_hidden_state).sample
 
@@ -123,7 +122,7 @@ def add_strange_words(ids: NDArray[np.int64], rng: np.random.Generator) -> None:
 
 @torch.no_grad()
 def caption_errors(
-    unet: UNet2DConditionModel, text: CLIPTextModel, latents: NDArray, ids: NDArray[np.int64], device: torch.device
+    unet: UNet, text: TextEncoder, latents: NDArray, ids: NDArray[np.int64], device: torch.device
 ) -> tuple[float, float]:
     """Mean squared error of the predicted clean latents at t = 900, with the right captions and with wrong ones.
 
@@ -141,7 +140,7 @@ def caption_errors(
     return errors[0], errors[1]
 
 
-def load_networks(folder: Path, words: NDArray) -> tuple[UNet2DConditionModel, CLIPTextModel, Tensor]:
+def load_networks(folder: Path, words: NDArray) -> tuple[UNet, TextEncoder, Tensor]:
     """U-Net and text encoder of an exported checkpoint, in float32, with a table of its own and the given words."""
     unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, local_files_only=True)
     stored = load_file(folder / "text_encoder" / "model.safetensors")

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from collections.abc import Iterator
 from functools import cache, partial
 
 import numpy as np
@@ -19,6 +20,15 @@ from webui.engine.samplers.euler import sample_ddim, sample_euler, sample_euler_
 from webui.engine.samplers.heun import sample_dpm_2, sample_dpm_2_ancestral, sample_heun
 from webui.engine.samplers.lms import sample_lms
 from webui.engine.samplers.unipc import sample_unipc
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """The latents here are tiny: on a busy machine two threads wait for each other a hundred times longer than they count."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def registry() -> Registry[SamplerPart]:

@@ -40,7 +40,7 @@ def header(app: App) -> Header:
         )  # fmt: skip
         badge = html(family(app), elem_id="family")
         html(status(), elem_id="status", js_on_load="LW.stage.drawAll()")
-    return Header(checkpoint, badge, gr.JSON(facts, visible=False), gr.JSON("", visible=False))
+    return Header(checkpoint, badge, gr.JSON(facts, visible=False), gr.Textbox("", visible=False))
 
 
 def status() -> str:
@@ -56,7 +56,8 @@ def status() -> str:
 
 def choices(app: App) -> list[tuple[str, str]]:
     """(what the menu shows, title). One that cannot be read stays in the menu, with the reason."""
-    return [(f"{entry.title} (cannot be opened: {entry.error})" if entry.error else entry.title, entry.title) for entry in app.checkpoints.entries()]
+    entries = app.checkpoints.entries()
+    return [(f"Cannot be opened: {entry.error}" if entry.error else entry.title, entry.title) for entry in entries]
 
 
 def chosen(app: App) -> str | None:

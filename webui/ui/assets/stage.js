@@ -21,15 +21,19 @@
   const pictureUrl = (job, image) => address(`api/v1/jobs/${encodeURIComponent(job.id)}/images/${image.index}.${image.path ? 'png' : 'jpg'}`);
   const thumbUrl = (job, image) => address(`api/v1/jobs/${encodeURIComponent(job.id)}/images/${image.index}.jpg`);
 
-  function frame(holder, width, height, alt) {
-    let figure = one('.picture', holder);
-    if (!figure) {
-      figure = element('figure', { className: 'picture' }, element('img', { decoding: 'sync', draggable: true }));
-      holder.append(figure);
-    }
+  /* the rectangle is known before the first step; small pictures are not blown up more than five times */
+  function size(figure, width, height) {
     const most = Math.max(width, height) < 512 ? 5 * width : Math.max(width, Math.round(1024 * width / Math.max(width, height)));
     figure.style.setProperty('--ratio', `${width}/${height}`);
     figure.style.setProperty('--most', `${most}px`);
+  }
+  function frame(holder, width, height, alt) {
+    let figure = one('.picture:not(.blank)', holder);
+    if (!figure) {
+      figure = element('figure', { className: 'picture' }, element('img', { decoding: 'sync', draggable: true }));
+      holder.replaceChildren(figure);
+    }
+    size(figure, width, height);
     const img = one('img', figure);
     if (img.alt !== alt) img.alt = alt;
     return img;
@@ -82,9 +86,15 @@
     for (const thumb of all('.thumb', strip)) thumb.setAttribute('aria-pressed', isPreviewed ? thumb.dataset.index === '-1' : +thumb.dataset.index === index);
   }
 
-  function drawPreview(stage, job, isPreviewed) {
+  function drawPreview(stage, job, isPreviewed, isBlank) {
     const holder = part(stage.root, 'preview');
-    holder.hidden = !isPreviewed || holder.dataset.job !== job.id;
+    const isReady = isPreviewed && holder.dataset.job === job.id;
+    holder.hidden = !isReady && !isBlank;
+    if (isBlank && !isReady) { /* nothing to see yet: the rectangle that the picture will take */
+      const figure = element('figure', { className: 'picture blank' });
+      size(figure, job.request.width, job.request.height);
+      holder.replaceChildren(figure);
+    }
     if (!isPreviewed) { if (!job) holder.replaceChildren(); return; }
     const key = `${job.id}?n=${job.preview}`;
     if (holder.dataset.loading || holder.dataset.key === key) return;
@@ -161,8 +171,8 @@
     if (!stage.root?.isConnected) return;
     const job = shown(stage);
     const isPreviewed = Boolean(now?.state === 'running' && now.preview > 0 && stage.chosen < 0);
-    drawPreview(stage, now, isPreviewed);
-    drawGallery(stage, job, !part(stage.root, 'preview').hidden);
+    drawPreview(stage, now, isPreviewed, Boolean(now?.state === 'running' && !job));
+    drawGallery(stage, job, isPreviewed && !part(stage.root, 'preview').hidden);
     drawProgress(stage, now);
     drawInfotext(stage, job);
     drawMessage(stage);

@@ -21,6 +21,6 @@ ROW = f"""
 def build(app: App, header: Header) -> Controls:
     with gr.Column(elem_classes="page", min_width=0):
         with column("page-top"):
-            html('<header class="page-head"><h2>Queue</h2><p class="hint">Jobs go on when you close this page.</p></header>')
+            html('<header class="page-head"><h2>Queue</h2><p class="hint">Jobs go on when you close this page, and after a restart.</p></header>')
         html(f'{ROW}<div data-part="jobs"></div>', elem_id="queue_list", js_on_load="LW.queue.mount(element)")
     return {}

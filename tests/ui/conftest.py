@@ -1,0 +1,123 @@
+"""A real program, a real browser: one server a session, one fresh browser context a test, which watches what goes wrong."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.shared import ROOT
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
+START_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    data: Path
+
+    @property
+    def pictures(self) -> list[Path]:
+        return sorted(self.data.glob("outputs/txt2img-images/*/*.png"))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The program as users start it, with a data folder of its own."""
+    data = tmp_path_factory.mktemp("data")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "webui", "--port", str(port), "--data-dir", str(data), "--cpu"]
+    log = data / "log.txt"
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/healthz", process, log)
+        yield Server(url, data)
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            pytest.fail(f"the program ended with {process.returncode}:\n{log.read_text()[-4000:]}")
+        try:
+            with urllib.request.urlopen(address, timeout=2):
+                return
+        except (urllib.error.URLError, TimeoutError):
+            time.sleep(0.2)
+    pytest.fail(f"the program did not answer:\n{log.read_text()[-4000:]}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (the extra 'test' brings it)")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@dataclass
+class Trouble:
+    """What a page must never do: ask another machine, log an error, throw, get an answer of the server's failure."""
+
+    url: str
+    found: list[str] = field(default_factory=list)
+
+    def watch(self, page: Any) -> None:
+        page.on("request", lambda request: self._request(request.url))
+        page.on("console", lambda message: self._note(message.type == "error", f"console: {message.text}"))
+        page.on("pageerror", lambda error: self._note(True, f"page error: {error}"))
+        page.on("response", lambda response: self._note(response.status >= 400, f"{response.status} {response.url}"))
+
+    def _request(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._note(parts.scheme not in ("data", "blob") and not url.startswith(self.url), f"request to {url}")
+
+    def _note(self, is_trouble: bool, text: str) -> None:
+        if is_trouble:
+            self.found.append(text)
+
+
+@pytest.fixture
+def page(server: Server, browser: Any) -> Iterator[Any]:
+    """A page of a newcomer, open on txt2img. Fails the test at the end when something went wrong in it."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
+    context.set_default_timeout(30_000)
+    opened = context.new_page()
+    trouble = Trouble(server.url)
+    trouble.watch(opened)
+    opened.goto(server.url)
+    opened.locator("#txt2img_prompt textarea").wait_for()
+    yield opened
+    context.close()
+    assert not trouble.found

@@ -1,0 +1,64 @@
+"""webui/ui/fields.py: what a control holds is what the request gets, digit for digit."""
+
+from __future__ import annotations
+
+import pytest
+
+from webui.contract.errors import FieldError
+from webui.contract.request import LAST_SEED, GenerationRequest
+from webui.ui.fields import FIELDS, follow, request_of, values_of
+
+
+def read(**values: object) -> GenerationRequest:
+    return request_of(list(values), list(values.values()))
+
+
+def test_a_request_read_back_from_the_controls_is_equal() -> None:
+    asked = GenerationRequest(
+        prompt="a (red:1.2) sphere", negative_prompt="blurry", sampler="DPM++ 2M", schedule="Karras", steps=7, guidance=4.5,
+        width=512, height=64, seed=LAST_SEED, batch_size=2, batch_count=3, clip_skip=2, variation_seed=LAST_SEED - 1,
+        variation_strength=0.25, noise_source="NV", emphasis="No norm", eta=0.5,
+    )  # fmt: skip
+    assert request_of(list(FIELDS), values_of(asked)) == asked
+
+
+@pytest.mark.parametrize("seed", [0, 2**53 + 1, LAST_SEED])
+def test_a_seed_is_text_in_the_page_and_keeps_its_digits(seed: int) -> None:
+    shown = values_of(GenerationRequest(seed=seed), ["seed"])
+    assert shown == [str(seed)]
+    assert read(seed=shown[0]).seed == seed
+    assert read(seed=f" {seed} ").seed == seed
+
+
+def test_an_empty_control_asks_for_nothing() -> None:
+    asked = read(steps=None, guidance=None, width="", eta=None, seed="", prompt=None)
+    assert asked == GenerationRequest()
+
+
+def test_a_browsers_number_without_a_fraction_is_a_whole_one() -> None:
+    assert read(steps=20.0, guidance=7).steps == 20
+    assert read(guidance=7).guidance == 7.0
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ({"steps": 0}, "Steps 0 is out of range"),
+        ({"steps": 5.5}, "whole number"),
+        ({"width": 517}, "Try 520"),
+        ({"seed": "seven"}, "Seed 'seven'"),
+        ({"seed": str(LAST_SEED + 1)}, "Seed"),
+        ({"batch_size": None}, "Batch size"),
+        ({"prompt": ["a list"]}, "Prompt"),
+    ],
+)
+def test_a_value_that_cannot_be_right_is_not_put_right_but_named(values: dict[str, object], words: str) -> None:
+    with pytest.raises(FieldError, match=words):
+        read(**values)
+
+
+def test_only_controls_that_show_the_old_default_take_the_new_one() -> None:
+    before = {"steps": 20, "guidance": 4.0, "width": 128}
+    now = {"steps": 25, "guidance": 7.5, "width": 512}
+    assert follow(before, now, {"steps": 20, "guidance": 5, "width": 128.0}) == {"steps": 25, "width": 512}
+    assert follow(before, before, {"steps": 20, "guidance": 4.0, "width": 128}) == {}

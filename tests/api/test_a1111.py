@@ -78,13 +78,23 @@ def test_all_fields_may_be_null_and_then_the_checkpoints_row_decides(app: App) -
     for body in (Txt2Img(), Txt2Img(**dict.fromkeys(Txt2Img.model_fields))):
         request = app.complete(order(app, body).request)
         row = app.checkpoints.defaults("apple")
-        assert (request.steps, request.guidance, request.width, request.height) == (row.steps, row.guidance, row.width, row.height)
+        assert (request.steps, request.guidance, request.width, request.height) == (
+            row.steps,
+            row.guidance,
+            row.width,
+            row.height,
+        )
         assert request.sampler == row.sampler and request.checkpoint == "apple"
         assert request.batch_count == request.batch_size == 1
 
 
 def test_every_field_that_means_something_reaches_the_request(app: App) -> None:
-    settings = {"sd_model_checkpoint": "pear", "CLIP_stop_at_last_layers": 2, "eta_noise_seed_delta": 31337, "randn_source": "GPU"}
+    settings = {
+        "sd_model_checkpoint": "pear",
+        "CLIP_stop_at_last_layers": 2,
+        "eta_noise_seed_delta": 31337,
+        "randn_source": "GPU",
+    }
     body = Txt2Img(
         prompt="p", negative_prompt="n", seed=9, subseed=8, subseed_strength=0.5, seed_resize_from_h=64, seed_resize_from_w=-1,
         sampler_name="euler", scheduler="karras", batch_size=2, n_iter=3, steps=4, cfg_scale=5, width=64, height=72, eta=0.5,
@@ -385,7 +395,9 @@ def test_png_info_reads_base64_bare_as_data_uri_and_with_line_breaks(quick: Test
     assert quick.post("/sdapi/v1/png-info", json={"image": picture("")}).json() == {"info": "", "items": {}, "parameters": {}}
 
 
-@pytest.mark.parametrize("image", ["string", "", None, "data:image/png;base64,", "####", "R0lGODlhAQABAAAAACw=", "http://127.0.0.1/x.png", 7])
+@pytest.mark.parametrize(
+    "image", ["string", "", None, "data:image/png;base64,", "####", "R0lGODlhAQABAAAAACw=", "http://127.0.0.1/x.png", 7]
+)
 def test_what_is_no_picture_is_422_with_the_fields_name(quick: TestClient, image: object) -> None:
     response = quick.post("/sdapi/v1/png-info", json={"image": image})
     assert response.status_code == 422 and response.json()["field"] == "image"

@@ -22,9 +22,9 @@ POCKET = ROOT / "models" / "pocket"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def few_threads() -> None:
-    """Tests share the machine."""
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+def one_thread() -> None:
+    """One: tests share the machine, and threads that wait for a busy core cost a hundred times what they bring."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

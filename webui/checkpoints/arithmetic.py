@@ -7,6 +7,7 @@ since another arithmetic is another picture in its last bits.
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import os
@@ -53,34 +54,37 @@ def measure(unet: nn.Module, family: Family, device: torch.device, seconds: floa
     (the place where most of the work is).
     """
     options = options or candidates(device)
+    # on a processor its own seconds are counted, which other programs hardly change; the threads are the same for all
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
     runs = _runs(unet, family, device, options)
     times: dict[Arithmetic, list[float]] = {option: [] for option in runs}
+    first: dict[Arithmetic, float] = {}
     end = time.perf_counter() + seconds
     rounds = 0
-    while rounds < 3 or (time.perf_counter() < end and rounds < 50):
-        for option, run in list(runs.items()):
-            start = time.perf_counter()
+    while rounds < 4 or (time.perf_counter() < end and rounds < 200):
+        for option, run in runs.items():
+            start = clock()
             run()
-            spent = time.perf_counter() - start
-            if rounds:  # the first is the warm-up
+            spent = clock() - start
+            if rounds:
                 times[option].append(spent)
-            elif spent > seconds:  # hopeless: emulated arithmetic
-                del runs[option]
-                times[option].append(spent)
+            else:
+                first[option] = spent
+        if not rounds:  # the first round is the warm-up, and shows what is hopeless here (emulated arithmetic)
+            least = min(first.values())
+            runs = {option: run for option, run in runs.items() if first[option] < 3 * least}
         rounds += 1
-    return {option: statistics.median(values) for option, values in times.items()}
+    return {option: statistics.median(values or [first[option]]) for option, values in times.items()}
 
 
 def _runs(unet: nn.Module, family: Family, device: torch.device, options: list[Arithmetic]) -> dict[Arithmetic, Callable[[], None]]:
     """A call for each candidate, on copies of the weights."""
-    import copy
-
     parameters = sum(parameter.numel() for parameter in unet.parameters())
     side = min(family.native_size // family.latent_factor, 64)
     runs: dict[Arithmetic, Callable[[], None]] = {}
     for option in options:
         if parameters < 50e6:
-            network = copy.deepcopy(unet).to(device, option.dtype).to(memory_format=option.memory_format)
+            network = _as(copy.deepcopy(unet), device, option)
             x = torch.zeros(2, family.in_channels, side, side, device=device, dtype=option.dtype)
             context = torch.zeros(2, 77, family.context_width, device=device, dtype=option.dtype)
             t = torch.full((2,), 500.0, device=device)
@@ -91,7 +95,7 @@ def _runs(unet: nn.Module, family: Family, device: torch.device, options: list[A
 
         else:
             block = unet.down_blocks[0]  # type: ignore[index, union-attr]
-            resnet, attention = (copy.deepcopy(part).to(device, option.dtype).to(memory_format=option.memory_format) for part in (block.resnets[0], block.attentions[0]))
+            resnet, attention = (_as(copy.deepcopy(part), device, option) for part in (block.resnets[0], block.attentions[0]))
             channels = int(block.resnets[0].conv1.weight.shape[1])
             x = torch.zeros(2, channels, side // 2, side // 2, device=device, dtype=option.dtype)
             step = torch.zeros(2, int(block.resnets[0].time_emb_proj.weight.shape[1]), device=device, dtype=option.dtype)
@@ -103,6 +107,12 @@ def _runs(unet: nn.Module, family: Family, device: torch.device, options: list[A
 
         runs[option] = torch.inference_mode()(run)
     return runs
+
+
+def _as(network: nn.Module, device: torch.device, option: Arithmetic) -> nn.Module:
+    """nn.Module's own way: diffusers' .to() warns about modules that these networks do not have."""
+    nn.Module.to(network, device=device, dtype=option.dtype)
+    return nn.Module.to(network, memory_format=option.memory_format)
 
 
 def _finish(device: torch.device) -> None:

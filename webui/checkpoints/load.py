@@ -37,10 +37,9 @@ def load(path: Path, identity: Identity, title: str, name: CheckpointName) -> Mo
 
 
 def noise_levels(family: Family) -> Tensor:
-    """(1000,) sigmas = sqrt((1 - a) / a), a the cumulative product of 1 - beta: the product in float64, a in float32, as
-    the original keeps it."""
-    products = torch.cumprod(1 - torch.tensor(family.betas, dtype=torch.float64), 0).float()
-    return ((1 - products) / products).sqrt()
+    """(1000,) float32: sigmas = sqrt((1 - a) / a), a the cumulative product of 1 - beta, in float64 until the end."""
+    products = torch.cumprod(1 - torch.tensor(family.betas, dtype=torch.float64), 0)
+    return ((1 - products) / products).sqrt().float()
 
 
 def _from_file(path: Path, identity: Identity) -> tuple[nn.Module, nn.Module, nn.Module]:

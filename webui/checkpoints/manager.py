@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from webui.checkpoints import memory
 from webui.checkpoints.arithmetic import Arithmetic, choose
@@ -205,7 +206,7 @@ def _place(model: Model, device: torch.device, arithmetic: Arithmetic) -> None:
             parameter.data = parameter.data.to(device, arithmetic.dtype, copy=True)
         for buffer in network.buffers():
             buffer.data = buffer.data.to(device, copy=True)
-    model.unet.to(memory_format=arithmetic.memory_format)  # type: ignore[call-overload]
-    model.autoencoder.to(memory_format=arithmetic.memory_format)
+    for network in (model.unet, model.autoencoder):
+        nn.Module.to(network, memory_format=arithmetic.memory_format)
 
 

@@ -40,8 +40,8 @@ class NoiseTable(Protocol):
     """The noise levels that a network was trained on."""
 
     @property
-    def sigmas(self) -> Sequence[float]:
-        """One for each training step, rising (1000 of them for the whole line)."""
+    def sigmas(self) -> Tensor:
+        """(1000,) float32, one for each training step, rising."""
 
     @property
     def sigma_min(self) -> float: ...

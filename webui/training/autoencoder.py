@@ -66,7 +66,7 @@ def train_autoencoder(
             exported = copy.deepcopy(network)
         fold(exported, pictures)
         exported.save_pretrained(result)
-        say(f"autoencoder: {reconstruction(exported, held_out_pictures(48)):.2f} dB on 48 held-out scenes")
+        _say_quality(exported, len(pictures), say)
     return done
 
 
@@ -104,13 +104,18 @@ def train_decoder(
     if done:
         with learner.averaged():
             network.save_pretrained(result)
-            say(f"autoencoder: {reconstruction(network, held_out_pictures(48)):.2f} dB on 48 held-out scenes")
+            _say_quality(network, len(pictures), say)
     return done
 
 
 def load_autoencoder(folder: Path) -> Autoencoder:
     """From a folder in diffusers layout, in float32."""
     return AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
+
+
+def _say_quality(network: Autoencoder, trained_on: int, say: Callable[[str], None]) -> None:
+    count = min(48, max(4, trained_on // 32))
+    say(f"{reconstruction(network, held_out_pictures(count)):.2f} dB on {count} held-out scenes")
 
 
 def _draw(pictures: NDArray, batch: int, step: int, arithmetic: Arithmetic) -> tuple[Tensor, torch.Generator]:

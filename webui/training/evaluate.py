@@ -27,8 +27,6 @@ PROMPT_SEED = 20_000_000
 PAIR_SHARE = 0.18
 """Of the pictures, as of the world's scenes, that show two things."""
 SINGLES_SCORED = 200
-SECOND_RENDERS = 1000
-"""The second set of held-out renders begins here."""
 SHEET_COLUMNS, SHEET_SINGLES, SHEET_PAIRS = 8, 40, 8
 
 
@@ -40,6 +38,9 @@ class EvaluateOptions:
     sheet: Path
     """Where the contact sheet is saved, a PNG."""
     pictures: int = 300
+    """Drawn, and taken from each of the two sets of renders."""
+    judged: int = 1000
+    """Renders by which the judge itself is scored, together with the second set, which begins behind them."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ def run_evaluate(name: str, options: EvaluateOptions, say: Callable[[str], None]
     """Measure, print row by row with a summary last. 0 where every ship bound holds, else 1; aims do not count."""
     if name != "pocket":
         raise UnknownNameError("evaluation", name, ["pocket"])
-    if options.pictures < 20:
-        raise FieldError("pictures", f"{options.pictures} pictures are too few to measure anything: take 20 or more.")
+    if options.pictures < 10:
+        raise FieldError("pictures", f"{options.pictures} pictures are too few to measure anything: take 10 or more.")
     rows = measure(options, say)
     for row in rows:
         say(str(row))
@@ -95,8 +96,8 @@ def measure(options: EvaluateOptions, say: Callable[[str], None]) -> list[Row]:
     count = options.pictures
     singles, pairs = held_out_prompts(count - round(count * PAIR_SHARE), round(count * PAIR_SHARE))
 
-    say(f"rendering {SECOND_RENDERS + count} held-out scenes")
-    renders = held_out_pictures(SECOND_RENDERS + count)
+    say(f"rendering {options.judged + count} held-out scenes")
+    renders = held_out_pictures(options.judged + count)
     judge_colour, judge_shape = accuracy(judge, renders, HELD_OUT)
     say(f"drawing {count} held-out prompts")
     drawn = draw_all(drawer, [asked.text for asked in singles + pairs], say)
@@ -105,7 +106,7 @@ def measure(options: EvaluateOptions, say: Callable[[str], None]) -> list[Row]:
 
     scored = singles[:SINGLES_SCORED]
     colour, shape = as_asked(named(judge, drawn[: len(scored)]), scored)
-    ours, first, second = (features(judge, x) for x in (drawn, to_tensor(renders[:count]), to_tensor(renders[SECOND_RENDERS:])))
+    ours, first, second = (features(judge, x) for x in (drawn, to_tensor(renders[:count]), to_tensor(renders[options.judged :])))
     say(f"Frechet distance to renders {frechet(ours, second):.2f}, of renders to other renders {frechet(first, second):.2f}")
     return [
         Row("judge names the colour of renders", 100 * judge_colour, " %", 99, 99),

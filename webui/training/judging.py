@@ -65,7 +65,7 @@ def train_judge(
     if done:
         with learner.averaged():
             save_judge(judge, result, learner.clock.samples)
-            colour, shape = accuracy(judge.cpu(), held_out_pictures(1000), HELD_OUT)
+            colour, shape = accuracy(judge.cpu(), held_out_pictures(max(10, len(pictures) // 32)), HELD_OUT)
         say(f"judge on held-out renders: colour {colour:.2%}, shape {shape:.2%}; {result} belongs at {SHIPPED}")
     return done
 

@@ -8,6 +8,7 @@ from typing import Any
 from webui.contract.errors import CheckpointError
 from webui.contract.parts import Parts
 from webui.ui.fields import FIELDS
+from webui.ui.markup import html
 from webui.ui.quiet_gradio import gr, without_stubs
 from webui.workspace.app import App
 
@@ -42,11 +43,6 @@ def column(classes: str, **more: Any) -> Any:
     return gr.Column(elem_classes=classes.split(), scale=0, min_width=0, **more)
 
 
-def html(value: str, **more: Any) -> Any:
-    """Our own HTML. What is put in must be escaped; what changes later is changed by assets/*.js."""
-    return gr.HTML(value, apply_default_css=False, **more)
-
-
 def _named(tab: str, name: str) -> dict[str, Any]:
     return {"label": FIELDS[name].label, "elem_id": f"{tab}_{FIELDS[name].element}"}
 
@@ -54,7 +50,8 @@ def _named(tab: str, name: str) -> dict[str, Any]:
 def prompt_fields(tab: str, lines: int = 4) -> Controls:
     """Prompt and negative prompt, each one textarea with its count of tokens."""
     made: Controls = {}
-    for name, height, words in (("prompt", lines, "What should the picture show?"), ("negative_prompt", 2, "What should it avoid?")):
+    rows = {"prompt": (lines, "What should the picture show?"), "negative_prompt": (2, "What should it avoid?")}
+    for name, (height, words) in rows.items():
         with column("field"):
             made[name] = gr.Textbox(
                 lines=height, max_lines=height + 6, max_length=100_000, placeholder=words, interactive=True, **_named(tab, name)
@@ -119,7 +116,8 @@ def native_size(app: App, title: str) -> int:
 def aspect_size(ratio: float, native: int) -> tuple[int, int]:
     """Width and height of that ratio with about as many pixels as native x native, in steps the family is at ease with."""
     step = max(8, native // 32)
-    return tuple(max(step, round(native * side / step) * step) for side in (ratio**0.5, ratio**-0.5))  # type: ignore[return-value]
+    width, height = (max(step, round(native * side / step) * step) for side in (ratio**0.5, ratio**-0.5))
+    return width, height
 
 
 def seed_fields(tab: str) -> Controls:
@@ -143,20 +141,14 @@ def batch_fields(tab: str) -> Controls:
 def advanced_fields(tab: str) -> Controls:
     """What one needs now and then, closed."""
     line: dict[str, Any] = {"elem_classes": "line", "interactive": True}
-    with gr.Accordion("Advanced", open=False, elem_id=f"{tab}_advanced", elem_classes="group"):
-        with column("rows"):
-            made = {
-                "clip_skip": Amount(1, 12, 1, step=1, **line, **_named(tab, "clip_skip")),
-                "variation_strength": Amount(0, 1, 0, step=0.01, **line, **_named(tab, "variation_strength")),
-            }
-            made["variation_seed"] = gr.Textbox(
-                "-1", lines=1, max_lines=1, max_length=40, elem_classes="inset", interactive=True, **_named(tab, "variation_seed")
-            )
-            segmented = {**line, "elem_classes": "line segmented"}
-            made["noise_source"] = gr.Radio(["CPU", "NV"], value="CPU", **segmented, **_named(tab, "noise_source"))
-            made["emphasis"] = Choice(
-                ["Original", "No norm", "Ignore", "None"], value="Original", **line, **_named(tab, "emphasis")
-            )
-            made["eta"] = inset(tab, "eta", None, placeholder="the sampler's own", step=0.05)
-    return made
-
+    segmented = {**line, "elem_classes": "line segmented"}
+    inside: dict[str, Any] = {"lines": 1, "max_lines": 1, "max_length": 40, "elem_classes": "inset", "interactive": True}
+    with gr.Accordion("Advanced", open=False, elem_id=f"{tab}_advanced", elem_classes="group"), column("rows"):
+        return {
+            "clip_skip": Amount(1, 12, 1, step=1, **line, **_named(tab, "clip_skip")),
+            "variation_strength": Amount(0, 1, 0, step=0.01, **line, **_named(tab, "variation_strength")),
+            "variation_seed": gr.Textbox("-1", **inside, **_named(tab, "variation_seed")),
+            "noise_source": gr.Radio(["CPU", "NV"], value="CPU", **segmented, **_named(tab, "noise_source")),
+            "emphasis": Choice(["Original", "No norm", "Ignore", "None"], value="Original", **line, **_named(tab, "emphasis")),
+            "eta": inset(tab, "eta", None, placeholder="the sampler's own", step=0.05),
+        }

@@ -13,10 +13,10 @@ from typing import Any
 
 from webui.contract.errors import WebUIError
 from webui.ui import icons
-from webui.ui.controls import IN_PAGE, QUIET, Choice, Controls, html
+from webui.ui.controls import IN_PAGE, QUIET, Choice, Controls
 from webui.ui.fields import FOLLOWING, follow
+from webui.ui.markup import button, html
 from webui.ui.quiet_gradio import gr
-from webui.ui.stage import button
 from webui.workspace.app import App
 
 
@@ -35,9 +35,15 @@ def header(app: App) -> Header:
     with gr.Row(elem_id="topbar"):
         html(f'<h1 class="brand">{icons.svg("mark")}<span>Latent</span></h1>', elem_id="brand")
         checkpoint = Choice(
-            choices(app), value=chosen(app), label="Checkpoint", show_label=False, container=False, elem_id="checkpoint", min_width=0,
+            choices(app),
+            value=chosen(app),
+            label="Checkpoint",
+            show_label=False,
+            container=False,
+            elem_id="checkpoint",
+            min_width=0,
             interactive=True,
-        )  # fmt: skip
+        )
         badge = html(family(app), elem_id="family")
         html(status(), elem_id="status", js_on_load="LW.stage.drawAll()")
     return Header(checkpoint, badge, gr.JSON(facts, visible=False), gr.Textbox("", visible=False))

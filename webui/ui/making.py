@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 from webui.contract.errors import WebUIError
-from webui.ui.controls import IN_PAGE, QUIET, Controls, html
+from webui.ui.controls import IN_PAGE, QUIET, Controls
 from webui.ui.fields import request_of
 from webui.ui.header import Header
+from webui.ui.markup import button, html
 from webui.ui.quiet_gradio import gr
-from webui.ui.stage import button
 from webui.workspace.app import App
 
 
@@ -32,4 +31,4 @@ def actions(tab: str, app: App, header: Header, made: Controls) -> None:
             return {"job": "", "message": str(error)}
 
     pressed = go.click(generate, [header.checkpoint, *made.values()], answer, **QUIET)
-    pressed.success(None, answer, None, js=f"answer => LW.stage.answered('{escape(tab)}', answer)", **IN_PAGE)
+    pressed.success(None, answer, None, js=f"answer => LW.stage.answered('{tab}', answer)", **IN_PAGE)

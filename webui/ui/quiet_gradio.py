@@ -22,10 +22,10 @@ def without_stubs() -> Iterator[None]:
     """While it is open, a component class can be defined without Gradio writing a .pyi beside it."""
     find = inspect.getfile
 
-    def hidden(thing: Any) -> str:
+    def hidden(_thing: Any) -> str:
         raise OSError("source not wanted")
 
-    inspect.getfile = hidden
+    inspect.getfile = hidden  # type: ignore[assignment]
     try:
         yield
     finally:

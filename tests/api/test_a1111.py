@@ -343,8 +343,8 @@ def test_an_error_in_an_override_leaves_the_standing_choice(quick: TestClient, a
 # ---- lists
 
 LISTS = (
-    "sd-models samplers schedulers options cmd-flags sd-vae upscalers latent-upscale-modes face-restorers realesrgan-models loras "
-    "hypernetworks embeddings prompt-styles scripts script-info memory extensions progress"
+    "sd-models samplers schedulers options cmd-flags sd-vae upscalers latent-upscale-modes face-restorers realesrgan-models "
+    "loras hypernetworks embeddings prompt-styles scripts script-info memory extensions progress"
 )
 
 

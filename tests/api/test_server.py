@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 
 from tests.api.conftest import Pace
 from tests.api.small import BASE, basic
+from tests.api.test_progress import until
 from webui.api.access import Access
 from webui.api.server import build
 from webui.workspace.app import App
@@ -117,3 +118,25 @@ def test_events_reach_a_listener_at_once_over_a_real_socket(address: str, pace: 
                     break
         assert httpx.get(f"{address}/api/v1/jobs", trust_env=False).status_code == 401
     assert kinds[0] == "snapshot" and kinds[-1] == "finished" and "image" in kinds
+
+
+def test_a_client_that_goes_away_ends_nothing(address: str, paced: App, pace: Pace) -> None:
+    body = {"prompt": "a", "steps": 2, "width": 64, "height": 64}
+    with pytest.raises(httpx.ReadTimeout):
+        timeout = httpx.Timeout(30, read=0.3)
+        httpx.post(f"{address}/sdapi/v1/txt2img", json=body, auth=("ada", PASSWORD), timeout=timeout, trust_env=False)
+    until(lambda: len(paced.queue.jobs()) == 1)
+    pace.run()
+    assert paced.queue.wait(paced.queue.jobs()[0].id, 30).state == "finished"
+
+
+def test_a_socket_from_elsewhere_is_closed_before_it_opens(address: str) -> None:
+    response = httpx.get(
+        address,
+        headers={
+            "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Origin": "http://evil.com",
+        },
+        trust_env=False,
+    )  # fmt: skip
+    assert response.status_code == 403

@@ -14,7 +14,8 @@ from webui.training.world import SHAPES, caption, held_out, render, sample, says
 
 def alone(shape: str, **changes) -> Scene:
     """A scene with one thing of that shape at a known place, before a wall."""
-    values = dict(shape=shape, colour="red", size="large", r=0.9, x=0.0, z=4.0, yaw=0.0, rgb=(0.9, 0.1, 0.1), gloss=0.3)
+    values = {"shape": shape, "colour": "red", "size": "large", "r": 0.9, "x": 0.0, "z": 4.0, "yaw": 0.0}
+    values |= {"rgb": (0.9, 0.1, 0.1), "gloss": 0.3}
     return scene_with(Thing(**(values | changes)))
 
 

@@ -1,0 +1,301 @@
+"""The recipe: every stage for a few steps, stopped and gone on with, and an export that others open."""
+
+import itertools
+import signal
+import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from webui.checkpoints.tokenizer import END, WORDS
+from webui.contract.errors import FieldError, StartError, UnknownNameError
+from webui.training.autoencoder import fold, load_autoencoder, reconstruction
+from webui.training.judging import SHIPPED, accuracy, load_judge
+from webui.training.loop import Arithmetic, Goal, Learner, StopSignal, draws, learn, read_state
+from webui.training.networks import SCALE, decode, make_autoencoder, mean_latents, start_linear
+from webui.training.pocket import STOPPED, PocketRecipe, TrainOptions, run_train
+from webui.training.scenes import HELD_OUT, held_out_pictures, render_packs, to_tensor
+from webui.training.unet import add_strange_words, load_networks, loss_weight, rows
+
+SCENES = 40
+"""More than one pack, so that rendering and encoding can stop between two."""
+STEPS = {"autoencoder": 3, "decoder": 2, "unet": 3, "judge": 3}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def options(state: Path, **changes) -> TrainOptions:
+    return TrainOptions(state=state, device="cpu", threads=1, scenes=SCENES, batch=2, **changes)
+
+
+def quiet(text: str) -> None:
+    """Nothing is said."""
+
+
+def stop_after(calls: int):
+    """A should_stop that says yes at that call and ever after."""
+    counter = itertools.count(1)
+    return lambda: next(counter) >= calls
+
+
+def run_stage(state: Path, stage: str, should_stop=lambda: False, **changes) -> bool:
+    asked = options(state, stage=stage, samples=2 * STEPS.get(stage, 1), **changes)
+    return PocketRecipe(asked, quiet, should_stop).run()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A state folder in which every stage ran for a few steps, without a stop."""
+    state = tmp_path_factory.mktemp("trained")
+    for stage in ("render", "autoencoder", "encode", "unet", "export", "judge"):
+        assert run_stage(state, stage)
+    return state
+
+
+def same_tensors(one, two) -> bool:
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(same_tensors(one[key], two[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(two) and all(map(same_tensors, one, two))
+    return torch.equal(one, two) if isinstance(one, torch.Tensor) else one == two
+
+
+def test_a_run_that_is_stopped_in_every_stage_ends_with_the_same_bytes_as_one_that_is_not(trained, tmp_path):
+    for stage in ("render", "autoencoder", "encode", "unet", "judge"):
+        assert not run_stage(tmp_path, stage, stop_after(2 if stage in STEPS else 1))
+        if stage in STEPS:
+            state = read_state(tmp_path / f"{stage}.pt")
+            assert state["clock"]["step"] == 1, "it stopped after one step"
+        assert run_stage(tmp_path, stage)
+    assert run_stage(tmp_path, "export")
+    for stage in ("autoencoder", "unet", "judge"):
+        one, two = read_state(trained / f"{stage}.pt"), read_state(tmp_path / f"{stage}.pt")
+        for state in (one, two):
+            state["clock"].pop("seconds")
+        assert same_tensors(one, two), stage
+    for name in ("pictures.npy", "latents.npy", "tokens.npy"):
+        assert (trained / name).read_bytes() == (tmp_path / name).read_bytes(), name
+    assert same_tensors(load_file(trained / "judge.safetensors"), load_file(tmp_path / "judge.safetensors"))
+    for part in ("vae/diffusion_pytorch_model", "unet/diffusion_pytorch_model", "text_encoder/model"):
+        assert (trained / f"pocket/{part}.safetensors").read_bytes() == (tmp_path / f"pocket/{part}.safetensors").read_bytes()
+
+
+def test_a_finished_stage_goes_on_only_when_it_is_asked_for(trained, tmp_path):
+    said: list[str] = []
+    (tmp_path / "autoencoder").symlink_to(trained / "autoencoder")
+    for name in ("pictures", "latents", "tokens"):
+        (tmp_path / f"{name}.npy").symlink_to(trained / f"{name}.npy")
+        (tmp_path / f"{name}.filled").write_text(str(SCENES))
+    (tmp_path / "unet.pt").write_bytes((trained / "unet.pt").read_bytes())
+    asked = options(tmp_path, samples=2)
+    assert PocketRecipe(asked, said.append, lambda: False).run()
+    assert "unet: finished before; --stage unet goes on with it" in said
+    assert read_state(tmp_path / "unet.pt")["clock"]["step"] == STEPS["unet"]
+    assert PocketRecipe(replace(asked, stage="unet"), quiet, lambda: False).run()
+    assert read_state(tmp_path / "unet.pt")["clock"]["step"] == STEPS["unet"] + 1
+
+
+def test_training_goes_on_from_an_exported_checkpoint_and_the_decoder_alone_can_learn(trained, tmp_path):
+    begin = trained / "pocket"
+    for stage in ("render", "encode", "unet", "decoder", "export"):
+        assert run_stage(tmp_path, stage, init=begin)
+    old, new = (load_file(folder / "pocket/vae/diffusion_pytorch_model.safetensors") for folder in (trained, tmp_path))
+    changed = {name.split(".")[0] for name in old if not torch.equal(old[name], new[name])}
+    assert changed <= {"decoder", "post_quant_conv"} and "decoder" in changed
+    first = read_state(tmp_path / "unet.pt")["networks"]["unet"]["conv_in.weight"]
+    before = load_file(begin / "unet/diffusion_pytorch_model.safetensors")["conv_in.weight"].float()
+    assert (first - before).abs().max() < 0.02, "it began with other weights"
+
+
+def test_the_autoencoder_cannot_change_under_latents_that_are_in_use(trained):
+    with pytest.raises(StartError, match="--stage decoder"):
+        run_stage(trained, "autoencoder")
+
+
+def test_diffusers_own_pipeline_opens_the_export_without_a_network(trained, monkeypatch):
+    if "kornia" not in sys.modules:  # diffusers' pipelines break where kornia lies without kornia_rs
+        monkeypatch.setitem(sys.modules, "kornia", None)
+    from diffusers import StableDiffusionPipeline
+
+    def refuse(*_):
+        raise AssertionError("opening a checkpoint asked the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    pipe = StableDiffusionPipeline.from_pretrained(trained / "pocket", local_files_only=True)
+    pipe.set_progress_bar_config(disable=True)
+    picture = pipe("a red sphere", num_inference_steps=2, output_type="np").images[0]
+    assert picture.shape == (128, 128, 3)
+    assert pipe.tokenizer("a red sphere").input_ids == [49406, 320, 736, 22987, 49407]
+
+
+def test_words_outside_the_world_have_zero_rows_in_the_export(trained):
+    table = load_file(trained / "pocket/text_encoder/model.safetensors")["text_model.embeddings.token_embedding.weight"]
+    known = read_state(trained / "unet.pt")["known"]
+    assert table.shape == (WORDS, 96)
+    used = torch.nonzero(table.abs().sum(1)).flatten()
+    assert torch.equal(used, known)
+    _, text, again = load_networks(trained / "pocket", np.asarray([END]))
+    assert torch.equal(again, known)
+    assert torch.equal(text.embeddings.token_embedding.weight[1:], table[known].float())
+
+
+def test_folding_changes_no_picture_and_makes_the_latents_unit():
+    torch.manual_seed(0)
+    network, pictures = make_autoencoder(), held_out_pictures(16)
+    start_linear(network)
+    x = to_tensor(pictures)
+    with torch.no_grad():
+        before = decode(network, mean_latents(network, x))
+        fold(network, pictures)
+        z = mean_latents(network, x)
+        torch.testing.assert_close(decode(network, z), before, atol=2e-3, rtol=0)
+    values = (z * SCALE).transpose(0, 1).flatten(1)
+    torch.testing.assert_close(values.mean(1), torch.zeros(4), atol=1e-3, rtol=0)
+    torch.testing.assert_close(torch.cov(values), torch.eye(4), atol=5e-3, rtol=0)
+
+
+def test_a_near_linear_start_already_passes_the_picture_through(trained):
+    torch.manual_seed(0)
+    plain, begun = make_autoencoder(), make_autoencoder()
+    start_linear(begun)
+    x = to_tensor(held_out_pictures(4))
+
+    def linear_fit(network) -> float:
+        """Share of the output's variance that a linear map of the picture's 8 x 8 means explains."""
+        with torch.no_grad():
+            out = decode(network, mean_latents(network, x))
+        small = torch.nn.functional.avg_pool2d(x, 8).transpose(0, 1).flatten(1)
+        seen = torch.nn.functional.avg_pool2d(out, 8).transpose(0, 1).flatten(1).T
+        ones = torch.cat([small, torch.ones(1, small.shape[1])]).T
+        left = seen - ones @ torch.linalg.lstsq(ones, seen).solution
+        return 1 - float(left.var() / seen.var())
+
+    assert linear_fit(begun) > linear_fit(plain)
+    assert reconstruction(load_autoencoder(trained / "autoencoder"), held_out_pictures(4)) > 5
+
+
+def test_bfloat16_trains_as_on_a_gpu():
+    torch.manual_seed(0)
+    arithmetic = Arithmetic(torch.device("cpu"), torch.bfloat16, large_batches=True)
+    layer = torch.nn.Linear(8, 8)
+    learner = Learner({"layer": layer}, list(layer.parameters()), 1e-2, 0.9, warm_steps=1)
+    errors = []
+
+    def loss(step: int) -> torch.Tensor:
+        x = torch.randn(64, 8, generator=draws(0, step)[1])
+        with arithmetic():
+            out = layer(x)
+        assert out.dtype == torch.bfloat16
+        errors.append((out.float() - x).pow(2).mean())
+        return errors[-1]
+
+    assert learn(learner, Goal(samples=64 * 200), loss, 64, save=lambda: None, say=quiet, should_stop=lambda: False)
+    assert layer.weight.dtype == torch.float32
+    assert errors[-1] < errors[0] / 20
+
+
+def test_the_average_is_put_in_and_taken_out_again():
+    layer = torch.nn.Linear(2, 2)
+    learner = Learner({"layer": layer}, list(layer.parameters()), 0.1, 0.9)
+    trained = layer.weight.detach().clone()
+    learner.average[0].fill_(7)
+    with learner.averaged():
+        assert (layer.weight == 7).all()
+    assert torch.equal(layer.weight, trained)
+
+
+def test_control_c_asks_for_an_orderly_end():
+    before = signal.getsignal(signal.SIGINT)
+    with StopSignal() as should_stop:
+        assert not should_stop()
+        signal.raise_signal(signal.SIGINT)
+        assert should_stop()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_stopped_run_answers_its_own_exit_code_and_says_how_to_go_on(tmp_path):
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        if text.startswith("render"):
+            signal.raise_signal(signal.SIGINT)
+
+    assert run_train("pocket", options(tmp_path, samples=2), say) == STOPPED
+    assert said[-1] == "Stopped and saved. The same command goes on from here."
+
+
+def test_what_cannot_be_trained_is_said_in_a_sentence(tmp_path):
+    with pytest.raises(UnknownNameError, match="pocket"):
+        run_train("poket", options(tmp_path))
+    with pytest.raises(UnknownNameError, match="Did you mean 'unet'"):
+        run_train("pocket", options(tmp_path, stage="unit"))
+    with pytest.raises(FieldError, match="leave one out"):
+        run_train("pocket", options(tmp_path, minutes=1.0, samples=2))
+    with pytest.raises(StartError, match="--stage encode first"):
+        run_train("pocket", options(tmp_path, stage="unet"))
+    with pytest.raises(StartError, match="no folder vae"):
+        run_train("pocket", options(tmp_path, init=tmp_path / "nothing"))
+    with pytest.raises(StartError, match="torch sees no GPU"):
+        Arithmetic.choose("cuda:99") if not torch.cuda.is_available() else pytest.skip("this machine has a GPU")
+
+
+def test_another_number_of_scenes_in_the_same_folder_is_refused(trained):
+    with pytest.raises(StartError, match=f"--scenes {SCENES}"):
+        PocketRecipe(replace(options(trained, stage="render"), scenes=SCENES + 1), quiet, lambda: False).run()
+
+
+def test_minutes_are_shared_by_the_stages_that_train():
+    asked = options(Path(), minutes=30.0)
+    assert asked.goal("autoencoder").seconds == pytest.approx(600)
+    assert asked.goal("unet").seconds == pytest.approx(1200)
+    assert replace(asked, stage="unet").goal("unet").seconds == pytest.approx(1800)
+    assert replace(asked, init=Path("models/pocket")).goal("unet").seconds == pytest.approx(1800)
+
+
+def test_noisier_steps_count_as_in_a_v_loss():
+    alpha = torch.tensor([0.99, 0.5, 0.02])
+    snr = alpha / (1 - alpha)
+    torch.testing.assert_close(loss_weight(alpha)[1:], ((1 + 1 / snr) / 15)[1:])
+    assert loss_weight(alpha)[0] == pytest.approx(float((5 / snr * (1 + 1 / snr) / 15)[0]))
+
+
+def test_strange_words_stand_inside_the_caption_and_keep_its_words():
+    end, rng = 5, np.random.default_rng(0)
+    plain = np.asarray([[4, 1, 2, 3] + [end] * 9] * 400)
+    changed = plain.copy()
+    add_strange_words(changed, rng)
+    touched = (changed != plain).any(1)
+    assert 0.04 < touched.mean() < 0.13
+    for row in changed[touched]:
+        assert row[0] == 4 and row[-1] == end
+        assert [word for word in row if word not in (0, end)] == [4, 1, 2, 3]
+
+
+def test_known_words_have_rows_of_their_own_and_all_others_share_the_zero_row():
+    row_of = rows(torch.tensor([7, 9, END]))
+    assert row_of[[7, 9, END, 8]].tolist() == [1, 2, 3, 0]
+
+
+def test_pictures_are_the_same_in_one_process_and_in_two():
+    one, two = (np.concatenate(list(render_packs(30, 70, workers))) for workers in (1, 2))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_the_committed_judge_names_what_is_rendered():
+    assert SHIPPED.stat().st_size < 600_000
+    colour, shape = accuracy(load_judge(), held_out_pictures(80), HELD_OUT)
+    assert colour > 0.95
+    assert shape > 0.93

@@ -99,7 +99,7 @@ def test_a_finished_stage_goes_on_only_when_it_is_asked_for(trained, tmp_path):
     (tmp_path / "unet.pt").write_bytes((trained / "unet.pt").read_bytes())
     asked = options(tmp_path, samples=2)
     assert PocketRecipe(asked, said.append, lambda: False).run()
-    assert "unet: finished before; --stage unet goes on with it" in said
+    assert "unet: finished before" in said
     assert read_state(tmp_path / "unet.pt")["clock"]["step"] == STEPS["unet"]
     assert PocketRecipe(replace(asked, stage="unet"), quiet, lambda: False).run()
     assert read_state(tmp_path / "unet.pt")["clock"]["step"] == STEPS["unet"] + 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def train_autoencoder(
         with learner.averaged():
             exported = copy.deepcopy(network)
         fold(exported, pictures)
-        exported.save_pretrained(result)
+        _save(exported, result)
         _say_quality(exported, len(pictures), say)
     return done
 
@@ -103,9 +104,17 @@ def train_decoder(
     done = learn(learner, goal, loss, batch, save=save, say=say, should_stop=should_stop)
     if done:
         with learner.averaged():
-            network.save_pretrained(result)
+            _save(network, result)
             _say_quality(network, len(pictures), say)
     return done
+
+
+def _save(network: Autoencoder, folder: Path) -> None:
+    """Written beside and renamed."""
+    beside = folder.with_name(folder.name + ".new")
+    network.save_pretrained(beside)
+    shutil.rmtree(folder, ignore_errors=True)
+    beside.rename(folder)
 
 
 def load_autoencoder(folder: Path) -> Autoencoder:

@@ -82,7 +82,8 @@ def _save_text_encoder(folder: Path, text: TextEncoder, known: Tensor) -> None:
     with torch.device("meta"):
         config = make_text_encoder().config.to_dict()
     kept: dict[str, Any] = {name: config[name] for name in TEXT_KEYS}
-    kept |= {"architectures": ["CLIPTextModel"], "model_type": "clip_text_model", "torch_dtype": "float16", "dropout": 0.0}
+    # "float32" although it is stored in fp16: transformers opens it as said here, diffusers all else in float32
+    kept |= {"architectures": ["CLIPTextModel"], "model_type": "clip_text_model", "torch_dtype": "float32", "dropout": 0.0}
     _write_json(folder / "config.json", kept)
 
 

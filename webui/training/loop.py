@@ -215,7 +215,10 @@ def draws(seed: int, step: int) -> tuple[np.random.Generator, torch.Generator]:
 def write_state(path: Path, state: dict[str, Any]) -> None:
     """Written beside and renamed, so that a state on disk is always whole."""
     beside = path.with_name(path.name + ".new")
-    torch.save(state, beside)
+    try:
+        torch.save(state, beside)
+    except RuntimeError as error:  # torch's own writer tells a full disk this way
+        raise StartError(f"The training state {path} could not be written: {str(error).splitlines()[0]}") from error
     os.replace(beside, path)
 
 

@@ -107,10 +107,12 @@ class PocketRecipe:
         if self.options.init is not None and not self.autoencoder.exists():
             if not (self.options.init / "vae").is_dir():
                 raise StartError(f"{self.options.init} is not a checkpoint in diffusers layout: it has no folder vae.")
-            shutil.copytree(self.options.init / "vae", self.autoencoder)
+            beside = self.options.state / "autoencoder.new"
+            shutil.copytree(self.options.init / "vae", beside, dirs_exist_ok=True)
+            beside.rename(self.autoencoder)
         for stage in [self.options.stage] if self.options.stage else STAGES:
             if not self.options.stage and self._is_finished(stage):
-                self.say(f"{stage}: finished before; --stage {stage} goes on with it")
+                self.say(f"{stage}: finished before")
                 continue
             if not getattr(self, f"_{stage}")():
                 return False
@@ -143,8 +145,8 @@ class PocketRecipe:
         return scenes.fill(pictures, packs, self.say, "render", self.should_stop)
 
     def _autoencoder(self) -> bool:
-        if (self.options.state / "latents.npy").exists():
-            raise StartError("Latents of this autoencoder are in use: --stage decoder goes on with its decoder alone.")
+        if self.options.init is not None or (self.options.state / "latents.npy").exists():
+            raise StartError("The encoder of this autoencoder is in use and stays: --stage decoder goes on with its decoder.")
         return train_autoencoder(
             self._state("autoencoder"),
             self.autoencoder,

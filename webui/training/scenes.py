@@ -21,7 +21,7 @@ from webui.checkpoints.tokenizer import END, START, clip_tokenizer
 from webui.contract.errors import StartError
 from webui.training.loop import Arithmetic
 from webui.training.networks import LATENT_CHANNELS, PLACES, SCALE, Autoencoder, mean_latents
-from webui.training.world import caption, render, sample
+from webui.training.world import caption, render_span, sample
 
 SIZE = 128
 WORDINGS = 5
@@ -45,7 +45,11 @@ class Filling:
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._mark.unlink(missing_ok=True)
-            self.array = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+            beside = path.with_name(path.name + ".new")
+            np.lib.format.open_memmap(beside, mode="w+", dtype=np.dtype(dtype), shape=shape).flush()
+            _reserve(beside)
+            os.replace(beside, path)
+            self.array = np.lib.format.open_memmap(path, mode="r+")
         self.filled = int(self._mark.read_text()) if self._mark.exists() else 0
 
     def __len__(self) -> int:
@@ -66,6 +70,13 @@ class Filling:
         beside = self._mark.with_name(self._mark.name + ".new")
         beside.write_text(str(self.filled))
         os.replace(beside, self._mark)
+
+
+def _reserve(path: Path) -> None:
+    """Take the disk space now: a mapped file that meets a full disk while it is filled ends the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def pictures(folder: Path, count: int) -> Filling:
@@ -108,11 +119,6 @@ def render_packs(start: int, count: int, workers: int) -> Iterator[NDArray[np.ui
     # spawned, not forked: a fork after torch has started its threads may hang
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(render_span, spans)
-
-
-def render_span(span: tuple[int, int]) -> NDArray[np.uint8]:
-    """(first seed, count) to pictures (count, 128, 128, 3)."""
-    return np.stack([render(sample(seed), SIZE).rgb for seed in range(span[0], span[0] + span[1])])
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 import threading
+import time
 import webbrowser
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,10 @@ from webui.flags import Flags, parse
 from webui.workspace.paths import Paths
 
 if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
+    from webui.api.access import Access
     from webui.contract.parts import Parts
     from webui.plugins import Extension
     from webui.workspace.app import App
@@ -40,7 +45,14 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=flags.loglevel.upper(), format="%(levelname)s %(name)s: %(message)s")
     for noisy in ("httpx", "httpcore", "PIL", "asyncio", "multipart", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    commands = {"": serve, "generate": run_generate, "train": run_train, "evaluate": run_evaluate, "bench": run_bench, "list": run_list}
+    commands = {
+        "": serve,
+        "generate": run_generate,
+        "train": run_train,
+        "evaluate": run_evaluate,
+        "bench": run_bench,
+        "list": run_list,
+    }
     try:
         return commands[flags.command](flags)
     except WebUIError as error:
@@ -62,7 +74,9 @@ def paths_of(flags: Flags) -> Paths:
         paths.state.mkdir(parents=True, exist_ok=True)
         (paths.data / "models" / "Stable-diffusion").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StartError(f"{paths.data} cannot be written to ({error.strerror}). Choose another folder with --data-dir.") from None
+        raise StartError(
+            f"{paths.data} cannot be written to ({error.strerror}). Choose another folder with --data-dir."
+        ) from None
     return paths
 
 
@@ -85,8 +99,8 @@ def find_parts(paths: Paths, with_extensions: bool = True) -> tuple[Parts, tuple
     return parts, extensions
 
 
-def open_workspace(flags: Flags) -> App:
-    """The handles that the edges receive."""
+def open_workspace(flags: Flags, takes_jobs: bool = True) -> App:
+    """The handles that the edges receive; a command beside a running page takes no jobs."""
     from webui.workspace.app import open_app
 
     paths = paths_of(flags)
@@ -99,6 +113,7 @@ def open_workspace(flags: Flags) -> App:
         more_models=flags.models_dirs,
         checkpoint=flags.checkpoint,
         cpu_only=flags.cpu,
+        takes_jobs=takes_jobs,
     )
 
 
@@ -130,15 +145,19 @@ def serve(flags: Flags) -> int:
     return 0
 
 
-def build_web(app: App, flags: Flags):  # type: ignore[no-untyped-def]
+def build_web(app: App, flags: Flags) -> tuple[FastAPI, Access]:
     """The FastAPI app with the page mounted in it, and who may come in."""
     from webui.api.access import Access
     from webui.api.server import build
 
     access = Access.for_flags(
-        listen=flags.is_reachable, share=flags.share, auth=",".join(f"{user}:{word}" for user, word in flags.auth) or None,
-        no_login=flags.no_login, port=flags.port, server_name=flags.host or None,
-    )  # fmt: skip
+        listen=flags.is_reachable,
+        share=flags.share,
+        auth=",".join(f"{user}:{word}" for user, word in flags.auth) or None,
+        no_login=flags.no_login,
+        port=flags.port,
+        server_name=flags.host or None,
+    )
     web = build(app, access)
     if not flags.nowebui:
         from webui.ui import page
@@ -158,14 +177,16 @@ def bind(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=256)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise StartError(f"Port {port} is in use, perhaps by this program in another window. Choose another one with --port {port + 1}.") from None
-        raise StartError(f"{host}:{port} cannot be used ({error.strerror}). Choose another one with --port, or another --host.") from None
+            raise StartError(
+                f"Port {port} is in use, perhaps by this program in another window. Choose another one with --port {port + 1}."
+            ) from None
+        raise StartError(
+            f"{host}:{port} cannot be used ({error.strerror}). Choose another one with --port, or another --host."
+        ) from None
 
 
-def greet(server, app: App, access, flags: Flags) -> None:  # type: ignore[no-untyped-def]
+def greet(server: uvicorn.Server, app: App, access: Access, flags: Flags) -> None:
     """When the port is open: say where the page is, open the browser, the tunnel, and the checkpoint, in this order."""
-    import time
-
     while not server.started:
         if server.should_exit:
             return
@@ -173,8 +194,9 @@ def greet(server, app: App, access, flags: Flags) -> None:  # type: ignore[no-un
     scheme = "https" if flags.tls_certfile else "http"
     shown = "localhost" if flags.address in ("127.0.0.1", "0.0.0.0", "::", "::1") else flags.address
     print(f"Latent WebUI {__version__} is at {scheme}://{shown}:{flags.port}", flush=True)
-    if access.made_up:
-        print("Log in as {} with the password {}  (choose your own with --auth user:password)".format(*access.made_up), flush=True)
+    login = "Log in as {} with the password {}".format(*access.made_up) if access.made_up else ""
+    if login:
+        print(f"{login} (choose your own with --auth user:password)", flush=True)
     elif access.is_read_only:
         print("Others can reach this page without a login, so settings and files stay as they are.", flush=True)
     if flags.autolaunch:
@@ -182,7 +204,11 @@ def greet(server, app: App, access, flags: Flags) -> None:  # type: ignore[no-un
     if flags.share:
         from webui.api.share import Share
 
-        Share(access, flags.port, on_change=lambda share: print(share.url and f"Share link: {share.url}" or share.problem, flush=True)).start()
+        Share(
+            access,
+            flags.port,
+            on_change=lambda share: print(f"Share link: {share.url}  {login}" if share.url else share.problem, flush=True),
+        ).start()
     if not flags.skip_load:
         try:
             with app.checkpoints.use():
@@ -198,15 +224,11 @@ def run_generate(flags: Flags) -> int:
     """webui generate PROMPT [-o FILE]: pictures without the page."""
     from webui.contract.request import request_from
     from webui.engine.generate import generate
-    from webui.workspace.app import open_app
     from webui.workspace.files import write_bytes
     from webui.workspace.gallery import encoded
 
     request = request_from(flags.request)
-    paths = paths_of(flags)
-    parts, extensions = find_parts(paths, not flags.disable_all_extensions)
-    app = open_app(paths, parts, extensions, extra_checkpoints=flags.folders.get("Stable-diffusion", ()), more_models=flags.models_dirs,
-                   checkpoint=flags.checkpoint, cpu_only=flags.cpu, takes_jobs=False)  # fmt: skip
+    app = open_workspace(flags, takes_jobs=False)
     output: Path | None = flags.options.get("output")
     for number, picture in enumerate(generate(request, app.checkpoints, app.parts)):
         if output is None:
@@ -222,10 +244,13 @@ def run_list(flags: Flags) -> int:
     """webui list [NAME]: checkpoints, samplers, schedules, families, extensions."""
     import json
 
-    app = open_workspace(flags)
+    app = open_workspace(flags, takes_jobs=False)
     try:
         lists = {
-            "checkpoints": [f"{entry.title}  {entry.error or (entry.family.label if entry.family else '')}" for entry in app.checkpoints.entries()],
+            "checkpoints": [
+                f"{entry.title}  {entry.error or (entry.family.label if entry.family else '')}"
+                for entry in app.checkpoints.entries()
+            ],
             "samplers": app.parts.samplers.names(),
             "schedules": ["Automatic", *app.parts.schedules.names()],
             "families": [f"{row.name}  {row.about}" for row in app.parts.families],

@@ -89,10 +89,12 @@ def load_extensions(parts: Parts, plugins: pluggy.PluginManager, folders: Iterab
             try:
                 extension = read_manifest(manifest)
                 if any(other.name == extension.name for other in found):
-                    raise PluginError(f"An extension called {extension.name!r} is there already; this one in {folder.name} was left out.")
+                    raise PluginError(
+                        f"An extension called {extension.name!r} is there already; this one in {folder.name} was left out."
+                    )
                 plugins.register(import_extension(extension), name=extension.name)
                 fill(parts, plugins, extension.name)
-            except Exception as error:  # as above: any failure of an extension is shown, none ends the start
+            except Exception as error:  # noqa: BLE001 (as above: any failure of an extension is shown, none ends the start)
                 if plugins.has_plugin(extension.name):
                     plugins.unregister(name=extension.name)
                 sentence = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
@@ -116,13 +118,15 @@ def read_manifest(path: Path) -> Extension:
             raise PluginError(f'{path.parent.name}/extension.toml needs a line {key} = "...".')
     if values["contract"] != VERSION:
         raise PluginError(
-            f"{values['name']} needs contract {values['contract']}, this program has contract {VERSION}. It was switched off; everything else works."
+            f"{values['name']} needs contract {values['contract']}, this program has contract {VERSION}. "
+            "It was switched off; everything else works."
         )
     return Extension(values["name"], values["version"], path.parent)
 
 
 def import_extension(extension: Extension) -> ModuleType:
-    """Import extension.py as a package of its own: its folder is not put on the common path, and `from . import x` finds its files."""
+    """Import extension.py as a package of its own: its folder is not put on the common path, and `from . import x` finds
+    its files."""
     name = "webui_extension_" + "".join(c if c.isalnum() else "_" for c in extension.name)
     path = extension.folder / "extension.py"
     if not path.exists():

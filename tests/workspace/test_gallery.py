@@ -14,7 +14,9 @@ from webui.workspace.gallery import Gallery, next_number
 
 
 def picture(seed: int = 5) -> GeneratedImage:
-    return GeneratedImage(Image.new("RGB", (8, 8)), GenerationRequest(seed=seed), CheckpointName("x"), "a\nSteps: 1, Seed: 5, Size: 8x8")
+    return GeneratedImage(
+        Image.new("RGB", (8, 8)), GenerationRequest(seed=seed), CheckpointName("x"), "a\nSteps: 1, Seed: 5, Size: 8x8"
+    )
 
 
 def test_a_picture_goes_into_the_folder_of_its_tab_and_day(tmp_path: Path) -> None:
@@ -34,7 +36,10 @@ def test_numbers_go_on_after_gaps_and_other_endings(tmp_path: Path) -> None:
 def test_two_savers_never_overwrite_each_other(tmp_path: Path) -> None:
     saved: list[str] = []
     galleries = [Gallery(tmp_path), Gallery(tmp_path)]
-    threads = [threading.Thread(target=lambda g=g: saved.extend(g.save(picture(), "txt2img", Settings()) for _ in range(10))) for g in galleries]
+    threads = [
+        threading.Thread(target=lambda g=g: saved.extend(g.save(picture(), "txt2img", Settings()) for _ in range(10)))
+        for g in galleries
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -28,7 +28,9 @@ def complete(request: GenerationRequest) -> GenerationRequest:
     return replace(request, steps=request.steps or 3, width=64, height=64, seed=max(request.seed, 0))
 
 
-def drawing(before_step: Step = lambda request, step: None) -> Callable[[GenerationRequest, Observer, int], Iterator[GeneratedImage]]:
+def drawing(
+    before_step: Step = lambda request, step: None,
+) -> Callable[[GenerationRequest, Observer, int], Iterator[GeneratedImage]]:
     """An engine without networks: flat pictures, real steps, a real observer. Only the journey counts here."""
 
     def draw(request: GenerationRequest, observer: Observer, skip: int) -> Iterator[GeneratedImage]:
@@ -38,15 +40,31 @@ def drawing(before_step: Step = lambda request, step: None) -> Callable[[Generat
                 if observer.should_stop():
                     raise Interrupted
                 fraction = (number + step / (request.steps or 1)) / request.pictures
-                observer.progress(Progress(number + 1, request.pictures, step, request.steps or 0, fraction, lambda: Image.new("RGB", (32, 32), "red")))
+                observer.progress(
+                    Progress(
+                        number + 1,
+                        request.pictures,
+                        step,
+                        request.steps or 0,
+                        fraction,
+                        lambda: Image.new("RGB", (32, 32), "red"),
+                    )
+                )
             exact = replace(request, seed=request.seed + number, batch_size=1, batch_count=1)
-            yield GeneratedImage(Image.new("RGB", (64, 64), (number, 0, 0)), exact, CheckpointName("flat"), f"{request.prompt}\nSteps: 3, Seed: {exact.seed}, Size: 64x64")
+            yield GeneratedImage(
+                Image.new("RGB", (64, 64), (number, 0, 0)),
+                exact,
+                CheckpointName("flat"),
+                f"{request.prompt}\nSteps: 3, Seed: {exact.seed}, Size: 64x64",
+            )
 
     return draw
 
 
 def open_queue(folder: Path, before_step: Step = lambda request, step: None) -> JobQueue:
-    return JobQueue(complete, drawing(before_step), Gallery(folder / "outputs"), SettingsStore(folder / "settings.json"), folder / "jobs")
+    return JobQueue(
+        complete, drawing(before_step), Gallery(folder / "outputs"), SettingsStore(folder / "settings.json"), folder / "jobs"
+    )
 
 
 @pytest.fixture

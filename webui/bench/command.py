@@ -49,7 +49,7 @@ def _loop(program: Program, full: bool) -> list[Row]:
         return measure_loop(app.parts, full)
 
 
-def _calls(program: Program, full: bool) -> list[Row]:
+def _calls(program: Program, _full: bool) -> list[Row]:
     from webui.bench.networks import bench_calls
 
     with program.workspace() as app:
@@ -71,7 +71,7 @@ def _delivery(program: Program, full: bool) -> list[Row]:
         return bench_delivery(app, program.serve(app, port), port, full)
 
 
-def _start(program: Program, full: bool) -> list[Row]:
+def _start(_program: Program, full: bool) -> list[Row]:
     from webui.bench.edges import bench_start
 
     return bench_start(full)
@@ -94,8 +94,15 @@ def bench(options: Mapping[str, Any], program: Program) -> int:
             rows += measure(program, bool(options.get("full")))
     print(show(rows))
     if target := options.get("json"):
-        values = {"machine": f"{platform.processor() or platform.machine()}, Python {platform.python_version()}", "rows": [asdict(row) | {"met": row.is_met} for row in rows]}
+        values = {
+            "machine": f"{platform.processor() or platform.machine()}, Python {platform.python_version()}",
+            "rows": [asdict(row) | {"met": row.is_met} for row in rows],
+        }
         Path(target).write_text(json.dumps(values, indent=1), encoding="utf-8")
     missed = [row for row in rows if not row.is_met]
-    print(f"{len(missed)} bounds missed: {', '.join(f'{row.bench} ({row.what})' for row in missed)}" if missed else "Every bound is met.")
+    print(
+        f"{len(missed)} bounds missed: {', '.join(f'{row.bench} ({row.what})' for row in missed)}"
+        if missed
+        else "Every bound is met."
+    )
     return 1 if missed else 0

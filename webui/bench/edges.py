@@ -47,9 +47,11 @@ def _deliveries(app: App, port: int, rounds: int) -> tuple[list[float], list[boo
     ended = [0.0]
     delays, order = [], []
     with app.checkpoints.use() as model, app.queue.subscribe() as events:
-        handle = model.autoencoder.decoder.register_forward_hook(lambda *ignored: ended.__setitem__(0, time.perf_counter()))
+        handle = model.autoencoder.decoder.register_forward_hook(lambda *_: ended.__setitem__(0, time.perf_counter()))
         for number in range(rounds + 1):
-            job = app.queue.submit(GenerationRequest(prompt="a red sphere", steps=1, guidance=1.0, width=512, height=512, seed=number))
+            job = app.queue.submit(
+                GenerationRequest(prompt="a red sphere", steps=1, guidance=1.0, width=512, height=512, seed=number)
+            )
             connection = http.client.HTTPConnection("127.0.0.1", port)
             connection.connect()
             kinds: list[str] = []
@@ -92,7 +94,9 @@ def _until_usable() -> float:
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         program = subprocess.Popen(
-            [sys.executable, "-m", "webui", "--port", str(port), "--data-dir", folder], cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL
+            [sys.executable, "-m", "webui", "--port", str(port), "--data-dir", folder],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.DEVNULL,
         )
         try:
             while True:

@@ -18,11 +18,12 @@ from webui.workspace.app import App
 
 
 def bench_calls(app: App) -> list[Row]:
-    """The U-Net once a step (both guidance sides in one call), the text encoder not for a prompt seen before, the decoder once."""
+    """The U-Net once a step (both guidance sides in one call), the text encoder not for a prompt seen before, the
+    decoder once."""
     counts: Counter[str] = Counter()
 
     def counting(name: str) -> Callable[..., None]:
-        def hook(*ignored: object) -> None:
+        def hook(*_: object) -> None:
             counts[name] += 1
 
         return hook
@@ -52,6 +53,9 @@ def bench_arithmetic(app: App, full: bool) -> list[Row]:
         chosen = choose(model.unet, family, device, Path(folder) / "kept.json")
     times = measure(model.unet, family, device, seconds=60 if full else 20, options=candidates(device))
     best = min(times.values())
-    rows = [Row("arithmetic", f"{option}{' (chosen)' if option == chosen else ''}", spent * 1e3, "ms") for option, spent in times.items()]
+    rows = [
+        Row("arithmetic", f"{option}{' (chosen)' if option == chosen else ''}", spent * 1e3, "ms")
+        for option, spent in times.items()
+    ]
     rows.append(Row("arithmetic", f"threads {torch.get_num_threads()}: chosen / best", times[chosen] / best, at_most=1.10))
     return rows

@@ -35,7 +35,16 @@ class Row:
 
 def show(rows: list[Row]) -> str:
     lines = [("bench", "what", "measured", "bound", "")]
-    lines += [(row.bench, row.what, f"{row.value:.4g} {row.unit}".rstrip(), row.bound, "" if not row.bound else "met" if row.is_met else "MISSED") for row in rows]
+    lines += [
+        (
+            row.bench,
+            row.what,
+            f"{row.value:.4g} {row.unit}".rstrip(),
+            row.bound,
+            "" if not row.bound else "met" if row.is_met else "MISSED",
+        )
+        for row in rows
+    ]
     widths = [max(len(line[i]) for line in lines) for i in range(5)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -47,7 +48,9 @@ def candidates(device: torch.device) -> list[Arithmetic]:
     return [Arithmetic(dtype, last) for dtype in types for last in (False, True)]
 
 
-def measure(unet: nn.Module, family: Family, device: torch.device, seconds: float = 1.0, options: list[Arithmetic] | None = None) -> dict[Arithmetic, float]:
+def measure(
+    unet: nn.Module, family: Family, device: torch.device, seconds: float = 1.0, options: list[Arithmetic] | None = None
+) -> dict[Arithmetic, float]:
     """Median seconds of one call for each candidate, interleaved, within about `seconds` in all.
 
     The whole network is tried where a call of it is quick, else its first residual block with the attention behind it
@@ -77,42 +80,52 @@ def measure(unet: nn.Module, family: Family, device: torch.device, seconds: floa
     return {option: statistics.median(values or [first[option]]) for option, values in times.items()}
 
 
-def _runs(unet: nn.Module, family: Family, device: torch.device, options: list[Arithmetic]) -> dict[Arithmetic, Callable[[], None]]:
+def _runs(
+    unet: nn.Module, family: Family, device: torch.device, options: list[Arithmetic]
+) -> dict[Arithmetic, Callable[[], None]]:
     """A call for each candidate, on copies of the weights."""
-    parameters = sum(parameter.numel() for parameter in unet.parameters())
+    is_quick = sum(parameter.numel() for parameter in unet.parameters()) < 50e6
+    return {option: torch.inference_mode()((_whole if is_quick else _piece)(unet, family, device, option)) for option in options}
+
+
+def _whole(unet: nn.Module, family: Family, device: torch.device, option: Arithmetic) -> Callable[[], None]:
     side = min(family.native_size // family.latent_factor, 64)
-    runs: dict[Arithmetic, Callable[[], None]] = {}
-    for option in options:
-        if parameters < 50e6:
-            network = _as(copy.deepcopy(unet), device, option)
-            x = torch.zeros(2, family.in_channels, side, side, device=device, dtype=option.dtype)
-            context = torch.zeros(2, 77, family.context_width, device=device, dtype=option.dtype)
-            t = torch.full((2,), 500.0, device=device)
+    network = _as(copy.deepcopy(unet), device, option)
+    x = torch.zeros(2, family.in_channels, side, side, device=device, dtype=option.dtype)
+    context = torch.zeros(2, 77, family.context_width, device=device, dtype=option.dtype)
+    t = torch.full((2,), 500.0, device=device)
 
-            def run(network: nn.Module = network, x: torch.Tensor = x, t: torch.Tensor = t, context: torch.Tensor = context) -> None:
-                network(x, t, encoder_hidden_states=context)
-                _finish(device)
+    def run() -> None:
+        network(x, t, encoder_hidden_states=context)
+        _finish(device)
 
-        else:
-            block = unet.down_blocks[0]  # type: ignore[index, union-attr]
-            resnet, attention = (_as(copy.deepcopy(part), device, option) for part in (block.resnets[0], block.attentions[0]))
-            channels = int(block.resnets[0].conv1.weight.shape[1])
-            x = torch.zeros(2, channels, side // 2, side // 2, device=device, dtype=option.dtype)
-            step = torch.zeros(2, int(block.resnets[0].time_emb_proj.weight.shape[1]), device=device, dtype=option.dtype)
-            context = torch.zeros(2, 77, family.context_width, device=device, dtype=option.dtype)
+    return run
 
-            def run(resnet: nn.Module = resnet, attention: nn.Module = attention, x: torch.Tensor = x, step: torch.Tensor = step, context: torch.Tensor = context) -> None:
-                attention(resnet(x, step), encoder_hidden_states=context)
-                _finish(device)
 
-        runs[option] = torch.inference_mode()(run)
-    return runs
+def _piece(unet: Any, family: Family, device: torch.device, option: Arithmetic) -> Callable[[], None]:
+    """The first residual block and the attention behind it, at half the native size."""
+    block = next(block for block in unet.down_blocks if hasattr(block, "attentions"))
+    side = max(8, family.native_size // family.latent_factor // 2)
+    resnet, attention = (_as(copy.deepcopy(part), device, option) for part in (block.resnets[0], block.attentions[0]))
+    x = torch.zeros(2, block.resnets[0].conv1.weight.shape[1], side, side, device=device, dtype=option.dtype)
+    step = torch.zeros(2, block.resnets[0].time_emb_proj.weight.shape[1], device=device, dtype=option.dtype)
+    context = torch.zeros(2, 77, family.context_width, device=device, dtype=option.dtype)
+
+    def run() -> None:
+        attention(resnet(x.contiguous(memory_format=option.memory_format), step), encoder_hidden_states=context)
+        _finish(device)
+
+    return run
 
 
 def _as(network: nn.Module, device: torch.device, option: Arithmetic) -> nn.Module:
     """nn.Module's own way: diffusers' .to() warns about modules that these networks do not have."""
-    nn.Module.to(network, device=device, dtype=option.dtype)
-    return nn.Module.to(network, memory_format=option.memory_format)
+    return laid_out(nn.Module.to(network, device=device, dtype=option.dtype), option)
+
+
+def laid_out(network: nn.Module, arithmetic: Arithmetic) -> nn.Module:
+    """The network with its convolutions' weights in the arithmetic's memory layout."""
+    return nn.Module.to(network, memory_format=arithmetic.memory_format)  # type: ignore[call-overload]
 
 
 def _finish(device: torch.device) -> None:

@@ -138,7 +138,11 @@ class Catalog:
         wanted = name.strip()
         if wanted.endswith("]") and " [" in wanted:  # "name.safetensors [0a1b2c3d4e]", as A1111 titles it
             wanted, _, digest = wanted[:-1].rpartition(" [")
-            exact = [entry for entry in entries if digest and entry.sha256.startswith(digest) and wanted in (entry.title, entry.path.name, entry.name)]
+            exact = [
+                entry
+                for entry in entries
+                if digest and entry.sha256.startswith(digest) and wanted in (entry.title, entry.path.name, entry.name)
+            ]
             if len(exact) == 1:
                 return exact[0]
         for key in (_title, _path, _file_name, _name):
@@ -146,7 +150,9 @@ class Catalog:
             if len(hits) == 1:
                 return hits[0]
             if len(hits) > 1:
-                raise UnknownCheckpointError(f"{name!r} fits several checkpoints: {', '.join(hit.title for hit in hits)}. Use one of these names.")
+                raise UnknownCheckpointError(
+                    f"{name!r} fits several checkpoints: {', '.join(hit.title for hit in hits)}. Use one of these names."
+                )
         digest = wanted.lower()
         if len(digest) >= 8 and all(c in "0123456789abcdef" for c in digest):
             hits = [entry for entry in entries if entry.sha256.startswith(digest)]

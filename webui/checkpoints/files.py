@@ -73,7 +73,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CheckpointReadError(f"{path.parent.parent.name} is not a whole checkpoint: {path.parent.name}/{path.name} is missing.") from None
+        raise CheckpointReadError(
+            f"{path.parent.parent.name} is not a whole checkpoint: {path.parent.name}/{path.name} is missing."
+        ) from None
     except (OSError, ValueError) as error:
         raise CheckpointReadError(f"{path.parent.name}/{path.name} cannot be read: {error}.") from None
     if not isinstance(values, dict):

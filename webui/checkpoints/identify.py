@@ -42,7 +42,9 @@ def identify(path: Path, families: Iterable[Family]) -> Identity:
 
 def _row(rows: list[Family], path: Path, channels: int, width: int, is_clip: bool) -> Family:
     """The row that fits; a CLIP encoder of a width that no row has is an SD 1 of another size."""
-    fits = [row for row in rows if row.in_channels == channels and row.context_width == width and row.conditioners == ("clip-text",)]
+    fits = [
+        row for row in rows if row.in_channels == channels and row.context_width == width and row.conditioners == ("clip-text",)
+    ]
     if fits:
         return fits[0]
     if is_clip and channels == 4:
@@ -62,7 +64,10 @@ def _folder(path: Path, rows: list[Family]) -> Identity:
     is_clip = isinstance(encoder, list) and encoder[-1] == "CLIPTextModel" and not index.get("text_encoder_2")
     width, channels = unet.get("cross_attention_dim"), unet.get("in_channels")
     if not isinstance(width, int) or not isinstance(channels, int) or not is_clip:
-        raise CheckpointReadError(f"{path.name} is a {index.get('_class_name', 'pipeline')} folder, which cannot be opened yet. Choose an SD 1 checkpoint.")
+        raise CheckpointReadError(
+            f"{path.name} is a {index.get('_class_name', 'pipeline')} folder, which cannot be opened yet. "
+            "Choose an SD 1 checkpoint."
+        )
     row = _row(rows, path, channels, width, is_clip)
     row = replace(
         row,
@@ -87,11 +92,17 @@ def _file(path: Path, rows: list[Family]) -> Identity:
 
 def _unet_inputs(shapes: Shapes, path: Path) -> tuple[int, int]:
     first = shapes.get(UNET + "input_blocks.0.0.weight")
-    context = next((shape for name, shape in shapes.items() if name.startswith(UNET) and name.endswith("attn2.to_k.weight")), None)
+    context = next(
+        (shape for name, shape in shapes.items() if name.startswith(UNET) and name.endswith("attn2.to_k.weight")), None
+    )
     if first is None:
-        raise CheckpointReadError(f"{path.name} is not a checkpoint: it holds no U-Net. A LoRA or a VAE belongs into its own folder.")
+        raise CheckpointReadError(
+            f"{path.name} is not a checkpoint: it holds no U-Net. A LoRA or a VAE belongs into its own folder."
+        )
     if context is None:
-        raise CheckpointReadError(f"{path.name} is a checkpoint without a text encoder, which cannot be opened yet. Choose an SD 1 checkpoint.")
+        raise CheckpointReadError(
+            f"{path.name} is a checkpoint without a text encoder, which cannot be opened yet. Choose an SD 1 checkpoint."
+        )
     return first[1], context[1]
 
 
@@ -105,7 +116,10 @@ def _with_yaml(identity: Identity, path: Path) -> Identity:
         unet: dict[str, Any] = values["unet_config"]["params"]
         text = (values.get("cond_stage_config", {}).get("params") or {}).get("text_config") or {}
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointReadError(f"{sidecar.name} beside {path.name} cannot be read as a configuration ({type(error).__name__}). Mend it or take it away.") from None
+        raise CheckpointReadError(
+            f"{sidecar.name} beside {path.name} cannot be read as a configuration ({type(error).__name__}). "
+            "Mend it or take it away."
+        ) from None
     row = identity.family
     row = replace(
         row,
@@ -114,4 +128,6 @@ def _with_yaml(identity: Identity, path: Path) -> Identity:
         beta_start=float(values.get("linear_start", row.beta_start)),
         beta_end=float(values.get("linear_end", row.beta_end)),
     )
-    return replace(identity, family=row, heads=unet.get("num_heads"), head_width=unet.get("num_head_channels"), text_heads=text.get("heads"))
+    return replace(
+        identity, family=row, heads=unet.get("num_heads"), head_width=unet.get("num_head_channels"), text_heads=text.get("heads")
+    )

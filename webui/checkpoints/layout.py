@@ -52,7 +52,10 @@ def unet_configuration(shapes: Shapes, prefix: str, heads: int | None, head_widt
         "use_linear_projection": len(proj) == 2,
     }
     if "label_emb.0.0.weight" in own:
-        configuration |= {"class_embed_type": "projection", "projection_class_embeddings_input_dim": own["label_emb.0.0.weight"][1]}
+        configuration |= {
+            "class_embed_type": "projection",
+            "projection_class_embeddings_input_dim": own["label_emb.0.0.weight"][1],
+        }
     return configuration
 
 

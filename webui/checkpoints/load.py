@@ -59,11 +59,15 @@ def _from_file(path: Path, identity: Identity) -> tuple[nn.Module, nn.Module, nn
     return unet, autoencoder, _assign(_text(_text_configuration(text_state, identity.text_heads)), text_state, path)
 
 
-def _from_folder(path: Path, identity: Identity) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _from_folder(path: Path, _identity: Identity) -> tuple[nn.Module, nn.Module, nn.Module]:
     unet = _assign(_unet(_arguments(path / "unet")), _weights(path / "unet"), path)
     autoencoder = _assign(_autoencoder(_arguments(path / "vae")), _old_attention_names(_weights(path / "vae")), path)
     values = read_json(path / "text_encoder" / "config.json")
-    state = {key.removeprefix("text_model."): tensor for key, tensor in _weights(path / "text_encoder").items() if not key.endswith("position_ids")}
+    state = {
+        key.removeprefix("text_model."): tensor
+        for key, tensor in _weights(path / "text_encoder").items()
+        if not key.endswith("position_ids")
+    }
     return unet, autoencoder, _assign(_text(values), state, path)
 
 
@@ -101,14 +105,14 @@ def _unet(configuration: Mapping[str, Any]) -> nn.Module:
     from diffusers import UNet2DConditionModel  # seconds to import: only when a checkpoint is really opened
 
     with torch.device("meta"):
-        return UNet2DConditionModel.from_config(dict(configuration))  # type: ignore[no-any-return]
+        return UNet2DConditionModel.from_config(dict(configuration))
 
 
 def _autoencoder(configuration: Mapping[str, Any]) -> nn.Module:
     from diffusers import AutoencoderKL
 
     with torch.device("meta"):
-        return AutoencoderKL.from_config(dict(configuration))  # type: ignore[no-any-return]
+        return AutoencoderKL.from_config(dict(configuration))
 
 
 def _text_configuration(state: State, heads: int | None) -> dict[str, Any]:
@@ -117,21 +121,40 @@ def _text_configuration(state: State, heads: int | None) -> dict[str, Any]:
         return {}
     width = table.shape[1]
     layers = 1 + max(int(key.split(".")[2]) for key in state if key.startswith("encoder.layers."))
-    return {"hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": layers, "num_attention_heads": heads or max(1, width // 64)}
+    return {
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads or max(1, width // 64),
+    }
 
 
 def _text(values: Mapping[str, Any]) -> nn.Module:
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    known = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings", "hidden_act", "layer_norm_eps")
+    known = (
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "max_position_embeddings",
+        "hidden_act",
+        "layer_norm_eps",
+    )
     arguments = {key: values[key] for key in known if key in values}
     with torch.device("meta"):
         model = CLIPTextModel(
-            CLIPTextConfig(vocab_size=WORDS, bos_token_id=START, eos_token_id=END, pad_token_id=END, **{"hidden_act": "quick_gelu"} | arguments)
+            CLIPTextConfig(
+                vocab_size=WORDS,
+                bos_token_id=START,
+                eos_token_id=END,
+                pad_token_id=END,
+                **{"hidden_act": "quick_gelu"} | arguments,
+            )
         )
     places = model.config.max_position_embeddings
     model.embeddings.position_ids = torch.arange(places)[None]  # a buffer outside the state: on meta it would make NaN, silently
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def _assign(network: nn.Module, state: State, path: Path) -> nn.Module:
@@ -142,7 +165,9 @@ def _assign(network: nn.Module, state: State, path: Path) -> nn.Module:
     if missing or wrong:
         first = missing[0] if missing else wrong[0]
         reason = "is missing" if missing else "has another shape"
-        raise CheckpointReadError(f"{path.name} is damaged or of an unknown kind: {first} {reason} ({len(missing) + len(wrong)} in all).")
+        raise CheckpointReadError(
+            f"{path.name} is damaged or of an unknown kind: {first} {reason} ({len(missing) + len(wrong)} in all)."
+        )
     unused = sorted(set(state) - set(wanted))
     if unused:
         _log.info("%s: %d tensors have no use here, the first is %s", path.name, len(unused), unused[0])

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from webui.checkpoints import memory
-from webui.checkpoints.arithmetic import Arithmetic, choose
+from webui.checkpoints.arithmetic import Arithmetic, choose, laid_out
 from webui.checkpoints.catalog import Catalog, Entry
 from webui.checkpoints.load import load
 from webui.checkpoints.model import Model
@@ -88,7 +87,8 @@ class Checkpoints:
         if found := [*exact, *named, *whole]:
             return found[0]
         raise CheckpointReadError(
-            "No checkpoint can be opened. " + (f"{entries[0].error}" if entries else "Put a .safetensors file into models/Stable-diffusion.")
+            "No checkpoint can be opened. "
+            + (f"{entries[0].error}" if entries else "Put a .safetensors file into models/Stable-diffusion.")
         )
 
     @property
@@ -165,13 +165,14 @@ class Checkpoints:
         return model
 
     def _load(self, entry: Entry) -> tuple[Entry, Model]:
-        if entry.error or entry.identity is None:
+        identity = entry.identity
+        if entry.error or identity is None:
             raise CheckpointReadError(entry.error)
         if entry.size <= SMALL:
             entry = self.catalog.hash(entry)
         try:
-            model = load(entry.path, entry.identity, entry.title, entry.checkpoint_name)
-            arithmetic = choose(model.unet, entry.identity.family, self.device, self._kept / "arithmetic.json")
+            model = load(entry.path, identity, entry.title, entry.checkpoint_name)
+            arithmetic = choose(model.unet, identity.family, self.device, self._kept / "arithmetic.json")
             _place(model, self.device, arithmetic)
         except CheckpointError as error:
             self.catalog.mark(entry.title, str(error))
@@ -207,6 +208,4 @@ def _place(model: Model, device: torch.device, arithmetic: Arithmetic) -> None:
         for buffer in network.buffers():
             buffer.data = buffer.data.to(device, copy=True)
     for network in (model.unet, model.autoencoder):
-        nn.Module.to(network, memory_format=arithmetic.memory_format)
-
-
+        laid_out(network, arithmetic)

@@ -54,4 +54,7 @@ def require(needed: int, device: torch.device, width: int, height: int, batch: i
     share = max(0.0, free / needed)
     side = int((width * height * share) ** 0.5) // 64 * 64
     ways = [f"Try {side} x {side}" if side >= 64 else "Close other programs", *(["a smaller batch"] if batch > 1 else [])]
-    raise MemoryLimitError(f"Not enough memory for {width} x {height}: it needs {needed / 1e9:.1f} GB, {max(free, 0) / 1e9:.1f} GB are free. {', or '.join(ways)}.")
+    raise MemoryLimitError(
+        f"Not enough memory for {width} x {height}: it needs {needed / 1e9:.1f} GB, {max(free, 0) / 1e9:.1f} GB are free. "
+        f"{', or '.join(ways)}."
+    )

@@ -66,4 +66,8 @@ class Model:
         return (self.unet, self.autoencoder, *self.text_encoders)
 
     def size_in_bytes(self) -> int:
-        return sum(tensor.numel() * tensor.element_size() for network in self.networks for tensor in (*network.parameters(), *network.buffers()))
+        return sum(
+            tensor.numel() * tensor.element_size()
+            for network in self.networks
+            for tensor in (*network.parameters(), *network.buffers())
+        )

@@ -22,28 +22,42 @@ import torch
 from webui.contract.errors import CheckpointReadError
 
 _STORAGES = {
-    "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16, "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64, "IntStorage": torch.int32, "ShortStorage": torch.int16, "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
-}  # fmt: skip
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
 _PLAIN: dict[tuple[str, str], Any] = {("collections", "OrderedDict"): OrderedDict}
 
 
 class _Inert(type):
     """The class of placeholders: calling one is what a harmful pickle would do, so it is refused."""
 
-    def __call__(cls, *arguments: object, **values: object) -> object:
+    def __call__(cls, *_: object, **__: object) -> object:
         raise pickle.UnpicklingError(f"it would call {cls.__module__}.{cls.__name__}")
 
 
 def _placeholder(module: str, name: str) -> type:
-    def new(cls: type, *arguments: object) -> object:
+    def new(cls: type, *_: object) -> object:
         return object.__new__(cls)
 
-    def ignore(self: object, *arguments: object) -> None:
+    def ignore(self: object, *_: object) -> None:
         """State and items of a foreign object are dropped."""
 
-    members = {"__module__": module, "__new__": new, "__setstate__": ignore, "append": ignore, "extend": ignore, "__setitem__": ignore}
+    members = {
+        "__module__": module,
+        "__new__": new,
+        "__setstate__": ignore,
+        "append": ignore,
+        "extend": ignore,
+        "__setitem__": ignore,
+    }
     return _Inert(name, (), members)
 
 
@@ -74,7 +88,7 @@ class _Reader(pickle.Unpickler):
         return self._storage(dtype, str(key), int(count))
 
 
-def _tensor(storage: torch.Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: object) -> torch.Tensor:
+def _tensor(storage: torch.Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> torch.Tensor:
     if any(side < 0 for side in (*size, *stride)) or offset < 0:
         raise pickle.UnpicklingError("it holds a tensor of impossible shape")
     last = offset + sum((side - 1) * step for side, step in zip(size, stride, strict=True)) if 0 not in size else -1
@@ -83,11 +97,11 @@ def _tensor(storage: torch.Tensor, offset: int, size: tuple[int, ...], stride: t
     return torch.as_strided(storage, size, stride, offset)
 
 
-def _parameter(tensor: torch.Tensor, *rest: object) -> torch.Tensor:
+def _parameter(tensor: torch.Tensor, *_: object) -> torch.Tensor:
     return tensor
 
 
-def _number(*rest: object) -> None:
+def _number(*_: object) -> None:
     """A NumPy number among the training notes; nobody needs it."""
 
 
@@ -116,17 +130,35 @@ def read_pickled(path: Path, with_data: bool = True) -> dict[str, torch.Tensor]:
                     return torch.empty(count, dtype=dtype, device="meta")
                 if count == 0:
                     return torch.empty(0, dtype=dtype)
-                return torch.frombuffer(mapped, dtype=dtype, count=count, offset=_start(mapped, archive.getinfo(names[f"data/{key}"])))
+                return torch.frombuffer(
+                    mapped, dtype=dtype, count=count, offset=_start(mapped, archive.getinfo(names[f"data/{key}"]))
+                )
 
             content = _Reader(archive.read(names["data.pkl"]), storage).load()
     except CheckpointReadError:
         raise
     except zipfile.BadZipFile:
-        raise CheckpointReadError(f"{path.name} cannot be read: it is truncated or not a checkpoint. Download it again.") from None
+        raise CheckpointReadError(
+            f"{path.name} cannot be read: it is truncated or not a checkpoint. Download it again."
+        ) from None
     except pickle.UnpicklingError as error:
-        raise CheckpointReadError(f"{path.name} was refused because it is not only data: {error}. Use a .safetensors file of it.") from None
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError, EOFError, struct.error, RuntimeError, MemoryError) as error:
-        raise CheckpointReadError(f"{path.name} cannot be read: it is damaged ({type(error).__name__}). Download it again.") from error
+        raise CheckpointReadError(
+            f"{path.name} was refused because it is not only data: {error}. Use a .safetensors file of it."
+        ) from None
+    except (
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        EOFError,
+        struct.error,
+        RuntimeError,
+        MemoryError,
+    ) as error:
+        raise CheckpointReadError(
+            f"{path.name} cannot be read: it is damaged ({type(error).__name__}). Download it again."
+        ) from error
     return _tensors(content, path)
 
 

@@ -36,13 +36,23 @@ def byte_letters() -> list[str]:
 @cache
 def clip_tokenizer() -> Callable[[str], list[int]]:
     """Text to token ids, without start, end and padding. Cleans the text first."""
-    merges = [tuple(line.split(" ")) for line in gzip.decompress(_MERGES.read_bytes()).decode("utf-8").splitlines()]
+    merges = [
+        (line.split(" ")[0], line.split(" ")[1]) for line in gzip.decompress(_MERGES.read_bytes()).decode("utf-8").splitlines()
+    ]
     letters = byte_letters()
-    words = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges), "<|startoftext|>", "<|endoftext|>"]
+    words = [
+        *letters,
+        *(letter + "</w>" for letter in letters),
+        *("".join(pair) for pair in merges),
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
     vocabulary = {word: number for number, word in enumerate(words)}
     assert len(vocabulary) == WORDS, "the bundled merges are damaged"
     tokenizer = Tokenizer(models.BPE(vocabulary, merges, end_of_word_suffix="</w>", unk_token="<|endoftext|>", fuse_unk=False))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()])
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(Regex(_PIECES), behavior="removed", invert=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )

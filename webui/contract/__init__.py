@@ -1,6 +1,6 @@
 """What all rooms agree on, without torch, gradio or diffusers. An extension's author reads this folder first.
 
-    from webui.contract import hookimpl
+from webui.contract import hookimpl
 """
 
 import pluggy

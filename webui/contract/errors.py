@@ -4,7 +4,8 @@ WebUIError
 ├── RequestError            what was asked cannot be drawn as asked
 │   ├── FieldError          one field is out of its range or of the wrong kind
 │   ├── UnknownNameError    no sampler, schedule, ... of that name
-│   └── MemoryLimitError    the picture is larger than this machine can hold
+│   ├── MemoryLimitError    the picture is larger than this machine can hold
+│   └── QueueFullError      too many jobs are waiting
 ├── CheckpointError         a file of weights
 │   ├── UnknownCheckpointError
 │   └── CheckpointReadError
@@ -64,6 +65,10 @@ class UnknownNameError(RequestError):
 
 class MemoryLimitError(RequestError):
     """The picture is larger than this machine can hold."""
+
+
+class QueueFullError(RequestError):
+    """Too many jobs are waiting."""
 
 
 class CheckpointError(WebUIError):

@@ -252,9 +252,7 @@ _NUMBERS: dict[str, tuple[str, type[int] | type[float]]] = {
 }
 
 
-def to_request(
-    infotext: Infotext, samplers: Collection[str], schedules: Collection[str]
-) -> tuple[dict[str, Any], list[str]]:
+def to_request(infotext: Infotext, samplers: Collection[str], schedules: Collection[str]) -> tuple[dict[str, Any], list[str]]:
     """The fields of a request that a text sets, and what could not be taken over, a sentence each.
 
     Args:

@@ -64,7 +64,7 @@ class GenerationRequest:
 
 
 _ADAPTER = TypeAdapter(GenerationRequest)
-FIELDS = {field.name: field for field in dataclasses.fields(GenerationRequest)}  # type: ignore[arg-type]
+FIELDS = {field.name: field for field in dataclasses.fields(GenerationRequest)}
 
 
 def request_from(values: Mapping[str, Any]) -> GenerationRequest:
@@ -104,7 +104,7 @@ def field_error(error: ValidationError) -> FieldError:
     if kind == "multiple_of":
         step = int(context["multiple_of"])
         low, high = limits(field)
-        near = int(min(max(low, round(value / step) * step), high))  # type: ignore[operator]
+        near = int(min(max(low, round(value / step) * step), high))
         return FieldError(field, f"{label} {shown} is not a multiple of {step}. Try {near}.")
     if kind in ("greater_than_equal", "less_than_equal"):
         low, high = (int(v) if float(v).is_integer() else v for v in limits(field))
@@ -115,6 +115,13 @@ def field_error(error: ValidationError) -> FieldError:
         return FieldError(field, f"No field is called {field!r}. Known: {', '.join(FIELDS)}.")
     if kind == "literal_error":
         return FieldError(field, f"{label} {shown} is unknown. It can be {context['expected']}.")
-    wanted = {"int": "a whole number", "float": "a number", "string": "text", "finite": "a finite number", "mapping": "a set of named values", "dict": "a set of named values"}
+    wanted = {
+        "int": "a whole number",
+        "float": "a number",
+        "string": "text",
+        "finite": "a finite number",
+        "mapping": "a set of named values",
+        "dict": "a set of named values",
+    }
     kinds = next((words for start, words in wanted.items() if kind.startswith(start)), "another kind of value")
     return FieldError(field, f"{label} {shown} is not right. It must be {kinds}.")

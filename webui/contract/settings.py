@@ -18,6 +18,8 @@ class Settings(BaseModel):
     preview_every: Annotated[int, Field(ge=1, le=100)] = 1
     """Steps between two previews."""
     write_infotext: bool = True
+    clip_skip: Annotated[int, Field(ge=1, le=12)] = 1
+    """For API requests that do not say it."""
     image_format: Literal["png", "jpg", "webp"] = "png"
     image_quality: Annotated[int, Field(ge=1, le=100)] = 90
     """Of JPEG and WebP."""

@@ -33,14 +33,16 @@ def decode(latents: Tensor, model: Model) -> Image.Image:
         finally:
             model.autoencoder.to(model.dtype)
     if not bool(torch.isfinite(pixels).all()):
-        raise WebUIError("The picture came out as numbers that are not finite. Try fewer steps, a lower guidance, or another sampler.")
+        raise WebUIError(
+            "The picture came out as numbers that are not finite. Try fewer steps, a lower guidance, or another sampler."
+        )
     return to_image(pixels)
 
 
 def _decode(latents: Tensor, model: Model, dtype: torch.dtype) -> Tensor:
     z = (latents / model.family.latent_scale).to(dtype).contiguous(memory_format=model.memory_format)
     with torch.inference_mode():
-        return model.autoencoder.decode(z, return_dict=False)[0].float()  # type: ignore[no-any-return]
+        return model.autoencoder.decode(z, return_dict=False)[0].float()
 
 
 def to_image(pixels: Tensor) -> Image.Image:
@@ -65,7 +67,7 @@ def _colours(model: Model) -> Tensor:
     if known is None:
         known = _fitted(model) if model.family.preview is None else F.pad(torch.tensor(model.family.preview), (0, 0, 0, 1))
         model.fits.put("colours", known)
-    return known  # type: ignore[no-any-return]
+    return known
 
 
 def _fitted(model: Model, side: int = 16, count: int = 4) -> Tensor:

@@ -16,7 +16,9 @@ from webui.contract.request import GenerationRequest
 def condition(request: GenerationRequest, model: Model, parts: Parts) -> tuple[Conditioning, Conditioning]:
     """(positive, negative), each tensor for one picture: batch dimension 1."""
     return tuple(  # type: ignore[return-value]
-        together((parts.conditioners[name].function(request, model, negative) for name in model.family.conditioners), model.family.name)
+        together(
+            (parts.conditioners[name].function(request, model, negative) for name in model.family.conditioners), model.family.name
+        )
         for negative in (False, True)
     )
 

@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from webui.checkpoints.model import Model
-from webui.contract.parts import Conditioning
+from webui.contract.parts import Conditioning, Denoise
 from webui.engine.table import NoiseTable
 
 Combine = Callable[[Tensor], Tensor]
 
 
-def denoiser(model: Model, table: NoiseTable, conditioning: Conditioning, sides: int = 1, combine: Combine | None = None) -> Callable[[Tensor, Tensor | float], Tensor]:
+def denoiser(
+    model: Model, table: NoiseTable, conditioning: Conditioning, sides: int = 1, combine: Combine | None = None
+) -> Denoise:
     """A function (x, sigma) -> predicted clean latents, shaped like x, float32. One call of it is one call of the network.
 
     Args:
@@ -56,15 +58,13 @@ def _network(model: Model, conditioning: Conditioning, sides: int) -> Callable[[
     size, and a picture must be the same bytes in a batch and alone. (Batching brings little there: 3% at 512 x 512.)
     """
     unet, device, dtype = model.unet, model.device, model.dtype
-    told = {
-        name: value.to(device, dtype)
-        for name, value in (("encoder_hidden_states", conditioning.crossattn), ("class_labels", conditioning.vector))
-        if value is not None
+    told: dict[str, Tensor | None] = {
+        "encoder_hidden_states": None if conditioning.crossattn is None else conditioning.crossattn.to(device, dtype),
+        "class_labels": None if conditioning.vector is None else conditioning.vector.to(device, dtype),
     }
-    told.setdefault("encoder_hidden_states", None)  # type: ignore[arg-type]
 
     def together(seen: Tensor, t: Tensor) -> Tensor:
-        return unet(seen, t, **told, return_dict=False)[0]  # type: ignore[no-any-return]
+        return unet(seen, t, **told, return_dict=False)[0]
 
     if device.type != "cpu":
         return together
@@ -75,8 +75,8 @@ def _network(model: Model, conditioning: Conditioning, sides: int) -> Callable[[
             return together(seen, t)
         answers = []
         for i in range(pictures):
-            own = {name: value[i::pictures] for name, value in told.items() if value is not None}
-            answers.append(unet(seen[i::pictures], t[i::pictures] if t.ndim else t, **{"encoder_hidden_states": None} | own, return_dict=False)[0])
+            own = {name: None if value is None else value[i::pictures] for name, value in told.items()}
+            answers.append(unet(seen[i::pictures], t[i::pictures] if t.ndim else t, **own, return_dict=False)[0])
         return torch.stack(answers, 1).flatten(0, 1)
 
     return one_by_one

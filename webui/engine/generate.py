@@ -23,7 +23,9 @@ from webui.engine.table import NoiseTable
 from webui.engine.watch import Observer, Unobserved, watch
 
 
-def generate(request: GenerationRequest, checkpoints: Checkpoints, parts: Parts, observer: Observer | None = None, skip: int = 0) -> Iterator[GeneratedImage]:
+def generate(
+    request: GenerationRequest, checkpoints: Checkpoints, parts: Parts, observer: Observer | None = None, skip: int = 0
+) -> Iterator[GeneratedImage]:
     """Draw a request, picture by picture.
 
     Args:
@@ -41,7 +43,9 @@ def generate(request: GenerationRequest, checkpoints: Checkpoints, parts: Parts,
         yield from draw(request, batch, checkpoints, parts, observer or Unobserved())
 
 
-def draw(request: GenerationRequest, batch: Batch, checkpoints: Checkpoints, parts: Parts, observer: Observer) -> Iterator[GeneratedImage]:
+def draw(
+    request: GenerationRequest, batch: Batch, checkpoints: Checkpoints, parts: Parts, observer: Observer
+) -> Iterator[GeneratedImage]:
     """Draw one batch through its stages."""
     for stage in batch.stages:
         with checkpoints.use(stage.checkpoint) as model:
@@ -59,13 +63,17 @@ def sample(request: GenerationRequest, batch: Batch, stage: Stage, model: Model,
     positive, negative = condition(request, model, parts)
     x, sigmas, noise = start(request, batch, stage, model, table, parts)
     guided = guide(model, table, positive, negative, request.guidance or 0, len(batch.seeds))
-    denoise = watch(guided, sigmas, observer, batch.first, request.pictures, len(batch.seeds), lambda clean: autoencoder.preview(clean, model))
+    denoise = watch(
+        guided, sigmas, observer, batch.first, request.pictures, len(batch.seeds), lambda clean: autoencoder.preview(clean, model)
+    )
     sampler = parts.samplers[request.sampler]
     latents: Tensor = sampler.function(denoise, x, sigmas, noise, **plan.sampler_options(sampler, request))
     return latents
 
 
-def start(request: GenerationRequest, batch: Batch, stage: Stage, model: Model, table: NoiseTable, parts: Parts) -> tuple[Tensor, Tensor, Noise]:
+def start(
+    request: GenerationRequest, batch: Batch, stage: Stage, model: Model, table: NoiseTable, parts: Parts
+) -> tuple[Tensor, Tensor, Noise]:
     """Where a walk begins: noisy latents (B, C, h, w), the ladder (steps + 1,), and the noise of its steps."""
     sampler = parts.samplers[request.sampler]
     sigmas = ladder(sampler, request.schedule, request.steps or 1, table, parts.schedules, model.family.schedule)

@@ -12,7 +12,9 @@ from webui.engine.denoiser import denoiser
 from webui.engine.table import NoiseTable
 
 
-def guide(model: Model, table: NoiseTable, positive: Conditioning, negative: Conditioning, scale: float, pictures: int) -> Denoise:
+def guide(
+    model: Model, table: NoiseTable, positive: Conditioning, negative: Conditioning, scale: float, pictures: int
+) -> Denoise:
     """The denoiser with guidance inside: negative + scale * (positive - negative), both sides in one network call.
 
     scale 0 and 1 mean the prompt alone, in one conditional pass (as the cards of the Turbo checkpoints use 0).

@@ -61,7 +61,9 @@ def complete(request: GenerationRequest, checkpoints: Checkpoints, parts: Parts)
         width=request.width or family.native_size,
         height=request.height or family.native_size,
         seed=secrets.randbelow(2**32) if request.seed < 0 else request.seed,
-        variation_seed=secrets.randbelow(2**32) if request.variation_seed < 0 and request.variation_strength else request.variation_seed,
+        variation_seed=secrets.randbelow(2**32)
+        if request.variation_seed < 0 and request.variation_strength
+        else request.variation_seed,
     )
     check_options(sampler, done.sampler_options)
     assert done.width and done.height

@@ -33,7 +33,13 @@ class Unobserved:
 
 
 def watch(
-    denoise: Denoise, sigmas: Tensor, observer: Observer, picture: int, pictures: int, together: int, preview: Callable[[Tensor], Image]
+    denoise: Denoise,
+    sigmas: Tensor,
+    observer: Observer,
+    picture: int,
+    pictures: int,
+    together: int,
+    preview: Callable[[Tensor], Image],
 ) -> Denoise:
     """The same denoiser, observed. Steps are the user's steps, however often a sampler calls in one.
 

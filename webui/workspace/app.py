@@ -72,7 +72,9 @@ def open_app(
     """
     settings = SettingsStore(paths.settings_file)
     catalog = Catalog([*paths.models, *more_models], extra_checkpoints, parts.families, paths.state / "hashes.json")
-    checkpoints = Checkpoints(catalog, settings.now.checkpoint, memory.best_device(cpu_only), paths.state, settings.now.host_memory_share)
+    checkpoints = Checkpoints(
+        catalog, settings.now.checkpoint, memory.best_device(cpu_only), paths.state, settings.now.host_memory_share
+    )
     if checkpoint:
         checkpoints.choose(checkpoint)
     gallery = Gallery(paths.outputs)

@@ -73,7 +73,10 @@ def save_problem(path: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"The disk is full: {path.name} could not be saved. Free some room; the picture is still shown here."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{path.parent.name} cannot be written to: {path.name} could not be saved. Check its permissions, or choose another --data-dir."
+        return (
+            f"{path.parent.name} cannot be written to: {path.name} could not be saved. "
+            "Check its permissions, or choose another --data-dir."
+        )
     return f"{path.name} could not be saved: {error.strerror or error}."
 
 

@@ -53,6 +53,8 @@ class Job:
     """Counts the previews; 0: there is none."""
     images: tuple[JobImage, ...] = ()
     error: str = ""
+    error_kind: str = ""
+    """Class of the error, for programs; error is for people."""
     save: bool = True
 
     @property

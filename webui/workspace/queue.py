@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from webui.contract.errors import Interrupted, RequestError, SaveError, UnknownJobError, WebUIError
+from webui.contract.errors import Interrupted, QueueFullError, RequestError, SaveError, UnknownJobError, WebUIError
 from webui.contract.request import GenerationRequest
 from webui.contract.result import GeneratedImage, Progress
 from webui.engine.watch import Observer
@@ -50,7 +50,15 @@ class JobQueue:
         starts: whether to go on with what the folder holds and draw; else the folder is left alone.
     """
 
-    def __init__(self, complete: Callable[[GenerationRequest], GenerationRequest], draw: Draw, gallery: Gallery, settings: SettingsStore, folder: Path, starts: bool = True) -> None:
+    def __init__(
+        self,
+        complete: Callable[[GenerationRequest], GenerationRequest],
+        draw: Draw,
+        gallery: Gallery,
+        settings: SettingsStore,
+        folder: Path,
+        starts: bool = True,
+    ) -> None:
         self._complete = complete
         self._draw = draw
         self._gallery = gallery
@@ -86,8 +94,9 @@ class JobQueue:
         complete = self._complete(request)
         with self._changed:
             if sum(not job.has_ended for job in self._jobs.values()) >= WAITING:
-                raise RequestError(f"The queue is full: {WAITING} jobs are waiting. Wait for some to finish, or remove some.")
-            job = Job(id=uuid.uuid4().hex, tab=tab, request=complete, created=time.time(), pictures=complete.pictures, steps=complete.steps or 0, save=save)
+                raise QueueFullError(f"The queue is full: {WAITING} jobs are waiting. Wait for some to finish, or remove some.")
+            job = Job(id=uuid.uuid4().hex, tab=tab, request=complete, created=time.time(), save=save)
+            job = replace(job, pictures=complete.pictures, steps=complete.steps or 0)
             self._write(job)
             self._set("queued", job)
         return job
@@ -220,9 +229,10 @@ class JobQueue:
         there = {image.index for image in job.images if image.path}
         done = next(i for i in range(job.pictures + 1) if i not in there)
         saving: list[Future[None]] = []
-        state, error = "finished", ""
+        state, error, kind = "finished", "", ""
         try:
-            for number, picture in enumerate(self._draw(job.request, watcher, done), done // job.request.batch_size * job.request.batch_size):
+            first = done // job.request.batch_size * job.request.batch_size
+            for number, picture in enumerate(self._draw(job.request, watcher, done), first):
                 if number not in there:
                     saving.append(self._deliver(job, number, picture))
             for future in saving:
@@ -230,15 +240,16 @@ class JobQueue:
         except Interrupted:
             state = "interrupted"
         except WebUIError as problem:
-            state, error = "failed", str(problem)
-        except Exception as problem:  # the job worker: whatever happened to one job, the next one is drawn
+            state, error, kind = "failed", str(problem), type(problem).__name__
+        except Exception as problem:  # noqa: BLE001 (the job worker: whatever happened to one job, the next one is drawn)
             _log.exception("job %s failed", job.id)
-            state, error = "failed", f"Something went wrong inside the program ({type(problem).__name__}: {problem}). Its log says more."
+            kind = type(problem).__name__
+            state, error = "failed", f"Something went wrong inside the program ({kind}). Its log says more."
         wait(saving)
         with self._changed:
             if self._closing and state == "interrupted":
                 return  # stays "running" on the disk: the next start takes it up
-            self._end(self._jobs[job.id], state, error)
+            self._end(replace(self._jobs[job.id], error_kind=kind), state, error)
 
     def _deliver(self, job: Job, number: int, picture: GeneratedImage) -> Future[None]:
         """Show a finished picture at once, as a JPEG; the file is written behind it."""
@@ -331,7 +342,11 @@ class JobQueue:
             if not job.save:
                 self._end(job, "interrupted", "The program stopped before this was drawn, and nobody waits for it any more.")
             elif self._attempts.get(job.id, 0) >= ATTEMPTS and job.state == "running":
-                self._end(job, "failed", f"The program ended {ATTEMPTS} times while it drew this, so it was set aside. Try a smaller size.")
+                self._end(
+                    job,
+                    "failed",
+                    f"The program ended {ATTEMPTS} times while it drew this, so it was set aside. Try a smaller size.",
+                )
             else:
                 self._jobs[job.id] = replace(job, state="waiting", images=tuple(image for image in job.images if image.path))
 

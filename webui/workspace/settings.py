@@ -54,7 +54,9 @@ class SettingsStore:
         values = read_json(self._path)
         if values is None:
             if self._path.exists():
-                _log.warning("%s is damaged; the defaults are used, and the file is kept as %s.bad", self._path.name, self._path.name)
+                _log.warning(
+                    "%s is damaged; the defaults are used, and the file is kept as %s.bad", self._path.name, self._path.name
+                )
                 self._path.replace(self._path.with_name(self._path.name + ".bad"))
             return Settings()
         try:

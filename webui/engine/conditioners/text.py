@@ -42,7 +42,12 @@ def encode(chunks: list[tuple[int, ...]], model: Model, skip: int) -> Tensor:
         ids = torch.tensor(missing, device=model.device)
         with torch.inference_mode():
             states = encoder(input_ids=ids, output_hidden_states=skip > 1)
-            hidden = states.last_hidden_state if skip == 1 else encoder.final_layer_norm(states.hidden_states[-min(skip, len(states.hidden_states) - 1)])
+            hidden = (
+                states.last_hidden_state
+                if skip == 1
+                else encoder.final_layer_norm(states.hidden_states[-min(skip, len(states.hidden_states) - 1)])
+            )
         for key, value in zip(missing, hidden.float(), strict=True):
             model.encodings.put((key, skip), value)
-    return torch.stack([model.encodings.get((ids, skip)) for ids in chunks])
+    encoded: list[Any] = [model.encodings.get((ids, skip)) for ids in chunks]
+    return torch.stack(encoded)

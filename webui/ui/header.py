@@ -73,17 +73,18 @@ def chosen(app: App) -> str | None:
         return None
 
 
-def family(app: App) -> str:
+def family(app: App, title: str = "") -> str:
     try:
-        return f'<span class="badge" title="Family of the checkpoint">{escape(app.checkpoints.defaults().family_label)}</span>'
+        label = app.checkpoints.defaults(title).family_label
     except WebUIError:
         return ""
+    return f'<span class="badge" title="Family of the checkpoint">{escape(label)}</span>'
 
 
-def defaults_of(app: App) -> dict[str, Any]:
-    """The defaults of the checkpoint in use, by field; none where no checkpoint can be opened."""
+def defaults_of(app: App, title: str = "") -> dict[str, Any]:
+    """The defaults of a checkpoint ("" is the one in use), by field; none where it cannot be opened."""
     try:
-        row = app.checkpoints.defaults()
+        row = app.checkpoints.defaults(title)
     except WebUIError:
         return {}
     return {name: getattr(row, name) for name in FOLLOWING}
@@ -97,31 +98,34 @@ def trouble(app: App) -> str:
     return ""
 
 
-def follow_checkpoint(app: App, top: Header, tabs: Sequence[Controls], restored: Any) -> None:
-    """Bring the defaults of the checkpoint to all tabs: when a page opens (after `restored`), and on a new choice."""
+def follow_checkpoint(app: App, top: Header, tabs: Sequence[Controls], restored: Any, can_choose: bool) -> None:
+    """Bring the defaults of the checkpoint to all tabs: when a page opens (after `restored`), and on a new choice.
+
+    Args:
+        can_choose: whether a choice is the program's; else it is only that of the page's own requests.
+    """
     controls = [tab[name] for tab in tabs for name in FOLLOWING]
     outputs = [top.checkpoint, top.badge, top.defaults, top.message, *controls]
 
-    def settled(before: Mapping[str, Any] | None, values: Sequence[Any], message: str) -> list[Any]:
-        now = defaults_of(app)
+    def settled(title: str | None, before: Mapping[str, Any] | None, values: Sequence[Any], message: str) -> list[Any]:
+        now = defaults_of(app, title or "")
         updates: list[Any] = []
         for start in range(0, len(values), len(FOLLOWING)):
             shown = dict(zip(FOLLOWING, values[start : start + len(FOLLOWING)], strict=True))
             moved = follow(before or {}, now, shown)
             updates += [moved.get(name, gr.skip()) for name in FOLLOWING]
-        menu = gr.update(choices=choices(app), value=chosen(app))
-        return [menu, family(app), now, message, *updates]
+        return [gr.update(choices=choices(app), value=title), family(app, title or ""), now, message, *updates]
 
     def opened(before: Mapping[str, Any] | None, *values: Any) -> list[Any]:
         app.checkpoints.refresh()
-        return settled(before, values, trouble(app))
+        return settled(chosen(app), before, values, trouble(app))
 
     def choose(title: str, before: Mapping[str, Any] | None, *values: Any) -> list[Any]:
         try:
-            app.choose_checkpoint(title)
+            app.checkpoints.defaults(title)
+            return settled(app.choose_checkpoint(title) if can_choose else title, before, values, "")
         except WebUIError as error:
-            return settled(before, values, str(error))
-        return settled(before, values, "")
+            return settled(chosen(app), before, values, str(error))
 
     said = {"fn": None, "inputs": top.message, "js": "text => LW.stage.say(LW.tabName(), text)", **IN_PAGE}
     restored.then(opened, [top.defaults, *controls], outputs, **QUIET).success(**said)

@@ -21,7 +21,7 @@ SCRIPTS = ("app.js", "events.js", "stage.js", "queue.js")
 FONTS = ["-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 
-def build(app: App) -> gr.Blocks:
+def build(app: App, can_choose: bool = True) -> gr.Blocks:
     """The whole page. Jobs, results and the list of checkpoints come to it while it runs; see assets/events.js."""
     with gr.Blocks(title="Latent WebUI", fill_width=True, analytics_enabled=False) as demo:
         top = header(app)
@@ -34,16 +34,20 @@ def build(app: App) -> gr.Blocks:
         values = [top.defaults, *(control for controls in making for control in controls.values())]
         names = [control.elem_id or "defaults" for control in values]
         restored = demo.load(None, values, values, js=f"(...values) => LW.restore({json.dumps(names)}, values)", **IN_PAGE)
-        follow_checkpoint(app, top, making, restored)
+        follow_checkpoint(app, top, making, restored, can_choose)
         changes = [control.change for control in values]
         gr.on(changes, None, values, None, js=f"(...values) => LW.remember({json.dumps(names)}, values)", **IN_PAGE)
     return demo
 
 
-def mount(server: FastAPI, app: App) -> FastAPI:
-    """Put the page at "/" of a server whose other routes are there already."""
+def mount(server: FastAPI, app: App, can_choose: bool = True) -> FastAPI:
+    """Put the page at "/" of a server whose other routes are there already.
+
+    Args:
+        can_choose: whether whoever opens the page may choose the program's checkpoint.
+    """
     server.mount("/look", StaticFiles(directory=ASSETS), name="look")
-    demo = build(app)
+    demo = build(app, can_choose)
     mounted = gr.mount_gradio_app(
         server,
         demo,

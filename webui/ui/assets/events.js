@@ -7,6 +7,8 @@
   let stream = null, tries = 0, retry, sleep;
 
   const isOpen = job => job.state === 'running' || job.state === 'waiting';
+  /* pictures that nobody asked to save belong to the client that asked for them, and are soon forgotten */
+  const hasPictures = job => job.images.length > 0 && (job.save || isOpen(job));
   const running = () => [...jobs.values()].find(job => job.state === 'running');
   const waiting = () => [...jobs.values()].filter(job => job.state === 'waiting');
   const post = (path, method = 'POST') => fetch(LW.address(path), { method }).catch(() => LW.note('Not connected'));
@@ -54,6 +56,6 @@
   addEventListener('pagehide', () => stream?.close());
   addEventListener('pageshow', event => { if (event.persisted) connect(); });
 
-  Object.assign(LW, { jobs, views, isOpen, running, waiting, post, header });
+  Object.assign(LW, { jobs, views, isOpen, hasPictures, running, waiting, post, header });
   connect();
 })();

@@ -32,8 +32,8 @@
     row.classList.add(job.state);
     part(row, 'title').textContent = job.request.prompt || 'No prompt';
     part(row, 'what').textContent = what(job);
-    if (job.images.length) part(row, 'cover').replaceChildren(element('img', { src: address(`api/v1/jobs/${encodeURIComponent(job.id)}/images/0.jpg`), alt: '', width: 44, height: 44 }));
-    const wanted = { running: 'interrupt', waiting: 'remove' }[job.state] ?? (job.images.length ? 'show' : '');
+    if (LW.hasPictures(job)) part(row, 'cover').replaceChildren(element('img', { src: address(`api/v1/jobs/${encodeURIComponent(job.id)}/images/0.jpg`), alt: '', width: 44, height: 44 }));
+    const wanted = { running: 'interrupt', waiting: 'remove' }[job.state] ?? (LW.hasPictures(job) ? 'show' : '');
     for (const tool of all('.job-tools button', row)) {
       if (tool.dataset.do === wanted) tool.dataset.job = job.id;
       else tool.remove();

@@ -14,8 +14,8 @@
     const now = active(stage.tab);
     if (now?.images.length) return now;
     const pinned = LW.jobs.get(stage.pinned);
-    if (pinned?.images.length) return pinned;
-    return jobsOf(stage.tab).filter(job => job.images.length).sort((a, b) => a.ended - b.ended).at(-1);
+    if (pinned && LW.hasPictures(pinned)) return pinned;
+    return jobsOf(stage.tab).filter(LW.hasPictures).sort((a, b) => a.ended - b.ended).at(-1);
   }
   const chosenIndex = (stage, job) => stage.chosen >= 0 && stage.chosen < job.images.length ? stage.chosen : job.images.length - 1;
   const pictureUrl = (job, image) => address(`api/v1/jobs/${encodeURIComponent(job.id)}/images/${image.index}.${image.path ? 'png' : 'jpg'}`);

@@ -162,7 +162,7 @@ def build_web(app: App, flags: Flags) -> tuple[FastAPI, Access]:
     if not flags.nowebui:
         from webui.ui import page
 
-        web = page.mount(web, app)
+        web = page.mount(web, app, can_choose=not access.is_read_only)
     return web, access
 
 

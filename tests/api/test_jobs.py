@@ -61,7 +61,7 @@ def test_pictures_come_as_jpeg_and_png_with_their_infotext(quick: TestClient, pa
 
 def test_what_is_not_there_is_404(quick: TestClient, paced: App) -> None:
     job = ended(quick, paced)["id"]
-    for path in (f"{job}/images/1.jpg", f"{job}/images/1.png", f"{job}/preview.jpg", "nobody", "nobody/images/0.jpg",
+    for path in (f"{job}/images/1.jpg", f"{job}/images/1.png", "nobody", "nobody/images/0.jpg",
                  "nobody/images/0.png", "nobody/preview.jpg", "..%2f..%2fsettings.json", f"{job}/images/0.gif"):  # fmt: skip
         response = quick.get(f"/api/v1/jobs/{path}")
         assert response.status_code == 404 and set(response.json()) >= {"error", "detail"}, path
@@ -116,6 +116,10 @@ def test_the_preview_of_a_running_job_can_be_fetched(paced_client: TestClient, p
     until(lambda: paced.queue.job(job).preview == 1)
     response = paced_client.get(f"/api/v1/jobs/{job}/preview.jpg?n=1")
     assert response.content.startswith(b"\xff\xd8") and response.headers["cache-control"] == "no-store"
+
+
+def test_a_job_that_has_ended_has_no_preview_and_that_is_no_error(quick: TestClient, paced: App) -> None:
+    assert quick.get(f"/api/v1/jobs/{ended(quick, paced)['id']}/preview.jpg?n=3").status_code == 204
 
 
 def test_events_begin_with_what_there_is_and_tell_what_happens(paced: App, pace: Pace) -> None:

@@ -91,11 +91,12 @@ def router(app: App, access: Access) -> APIRouter:
 
     @routes.get("/jobs/{id}/preview.jpg")
     def preview(id: str) -> Response:
-        """The newest prediction of a running job. The page adds ?n=COUNTER, which only makes the address a new one."""
+        """The newest prediction of a running job; 204 while there is none, as when the job has just ended. The page adds
+        ?n=COUNTER, which only makes the address a new one."""
         app.queue.job(id)
         data = app.queue.preview(id)
         if data is None:
-            raise HTTPException(404, f"Job {id} has no preview now.")
+            return Response(status_code=204)
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     @routes.get("/events")

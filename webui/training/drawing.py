@@ -25,7 +25,7 @@ from webui.training.autoencoder import load_autoencoder
 from webui.training.networks import BETA_END, BETA_START, FACTOR, LATENT_CHANNELS, SCALE, Autoencoder, TextEncoder, UNet, decode
 from webui.training.scenes import SIZE, padded
 
-STEPS, GUIDANCE = 20, 4.0
+STEPS, GUIDANCE = 20, 2.5
 SAMPLER: Sampler = sample_dpmpp_2m
 SCHEDULE: Schedule = uniform
 PARTS = ("vae", "unet", "text_encoder")

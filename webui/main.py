@@ -278,7 +278,7 @@ def run_train(flags: Flags) -> int:
 def run_evaluate(flags: Flags) -> int:
     from webui.training.command import evaluate
 
-    return evaluate(flags.options, paths_of(flags))
+    return evaluate({**flags.options, "checkpoint": flags.checkpoint}, paths_of(flags))
 
 
 def run_bench(flags: Flags) -> int:

@@ -93,7 +93,8 @@ def theirs(scheduler: str) -> Callable[[int], None]:
 
     values = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
     schedule = getattr(diffusers, scheduler)(**values, use_karras_sigmas=True)
-    vae = diffusers.AutoencoderKL(block_out_channels=(32,), norm_num_groups=32)
+    down, up = ("DownEncoderBlock2D",) * 4, ("UpDecoderBlock2D",) * 4  # four levels, so that latents are an eighth of the picture
+    vae = diffusers.AutoencoderKL(down_block_types=down, up_block_types=up, block_out_channels=(32,) * 4)
     pipeline = diffusers.StableDiffusionPipeline(vae, None, None, Answer(), schedule, None, None, requires_safety_checker=False)
     words = torch.zeros(1, 77, 768)
     seen = []

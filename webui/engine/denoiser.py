@@ -46,7 +46,9 @@ def denoiser(
             raw = combine(raw)
         if is_v:
             return x * (scale * scale) - raw.float() * (level * scale)
-        return torch.sub(x, raw.float() * level)
+        if isinstance(level, float):
+            return torch.sub(x, raw.float(), alpha=level)
+        return x - raw.float() * level
 
     return denoise
 
@@ -70,7 +72,7 @@ def _network(model: Model, conditioning: Conditioning, sides: int) -> Callable[[
         return together
 
     def one_by_one(seen: Tensor, t: Tensor) -> Tensor:
-        pictures = len(seen) // sides
+        pictures = seen.shape[0] // sides  # len() of a tensor costs as much as an operation
         if pictures == 1:
             return together(seen, t)
         answers = []
@@ -88,4 +90,4 @@ def _level(sigma: Tensor | float, x: Tensor, table: NoiseTable) -> tuple[Tensor 
         sigma = sigma.to(x.device)
         return sigma.view(-1, *[1] * (x.ndim - 1)), table.t_of(sigma)
     level = float(sigma)
-    return level, torch.tensor(table.t(level), device=x.device)
+    return level, table.step(level, x.device)

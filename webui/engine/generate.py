@@ -59,7 +59,7 @@ def draw(
 
 def sample(request: GenerationRequest, batch: Batch, stage: Stage, model: Model, parts: Parts, observer: Observer) -> Tensor:
     """Clean latents (B, C, h, w) of one stage."""
-    table = NoiseTable(model.sigmas)
+    table = table_of(model)
     positive, negative = condition(request, model, parts)
     x, sigmas, noise = start(request, batch, stage, model, table, parts)
     guided = guide(model, table, positive, negative, request.guidance or 0, len(batch.seeds))
@@ -69,6 +69,15 @@ def sample(request: GenerationRequest, batch: Batch, stage: Stage, model: Model,
     sampler = parts.samplers[request.sampler]
     latents: Tensor = sampler.function(denoise, x, sigmas, noise, **plan.sampler_options(sampler, request))
     return latents
+
+
+def table_of(model: Model) -> NoiseTable:
+    """The model's noise table, made once."""
+    table: NoiseTable | None = model.fits.get("table")
+    if table is None:
+        table = NoiseTable(model.sigmas)
+        model.fits.put("table", table)
+    return table
 
 
 def start(

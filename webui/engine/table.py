@@ -29,6 +29,7 @@ class NoiseTable:
 
     sigmas: Tensor
     _logs: tuple[float, ...] = field(init=False, repr=False)
+    _steps: dict[tuple[float, torch.device], Tensor] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_logs", tuple(self.sigmas.double().log().tolist()))
@@ -74,6 +75,15 @@ class NoiseTable:
         low = min(max(bisect.bisect_right(self._logs, log) - 1, 0), len(self) - 2)
         share = (log - self._logs[low]) / (self._logs[low + 1] - self._logs[low])
         return low + min(max(share, 0.0), 1.0)
+
+    def step(self, sigma: float, device: torch.device) -> Tensor:
+        """t(sigma) as the network takes it: a float32 scalar on a device. Kept, since the next picture asks the same."""
+        found = self._steps.get((sigma, device))
+        if found is None:
+            if len(self._steps) >= 4096:
+                self._steps.clear()
+            found = self._steps[sigma, device] = torch.tensor(self.t(sigma), device=device)
+        return found
 
     def t_of(self, sigma: Tensor) -> Tensor:
         """The training steps of a tensor of noise levels: any shape, on sigma's device, float32."""

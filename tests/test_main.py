@@ -1,0 +1,149 @@
+"""The program as it is typed: commands, exit codes, and a second instance that refuses strangers."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.shared import ROOT
+
+QUIET = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def webui(*words: str, data: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "webui", *words, "--data-dir", str(data)],
+        cwd=ROOT,
+        env=QUIET,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+def test_generate_writes_a_picture_with_its_infotext(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    done = webui("generate", "a red sphere on a checkered floor", "-o", str(out), "--seed", "1", "--steps", "3", data=data)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(out)
+    with Image.open(out) as picture:
+        text = picture.text["parameters"]  # type: ignore[attr-defined]
+    assert text.startswith("a red sphere on a checkered floor\nSteps: 3, ")
+    assert "Seed: 1," in text and "Model: pocket" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--steps", "0"], "Steps 0 is out of range. It can be 1 to 1000."),
+        (["--width", "517"], "Width 517 is not a multiple of 8. Try 520."),
+        (["--checkpoint", "damaged"], "damaged.safetensors is"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(data: Path, tmp_path: Path, words: list[str], sentence: str) -> None:
+    place = data / "models" / "Stable-diffusion"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "damaged.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0 not a header")
+    done = webui("generate", "x", "-o", str(tmp_path / "out.png"), *words, data=data)
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("INFO")]
+    assert len(lines) == 1 and lines[0].startswith(sentence)
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_a_disk_that_takes_no_file_is_one_sentence(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = webui("generate", "x", "--steps", "1", "-o", str(tmp_path / "file" / "out.png"), data=data)
+    assert done.returncode == 2
+    assert "out.png could not be saved" in done.stderr
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def open_to_others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
+    """(port, the login that it printed) of an instance started with --listen."""
+    port = free_port()
+    folder = tmp_path_factory.mktemp("listen")
+    program = subprocess.Popen(
+        [sys.executable, "-m", "webui", "--listen", "--port", str(port), "--data-dir", str(folder), "--skip-load"],
+        cwd=ROOT, env=QUIET, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert program.stdout is not None
+    threading.Timer(120, program.kill).start()
+    login = ""
+    for line in program.stdout:
+        if found := re.search(r"Log in as (\S+) with the password (\S+)", line):
+            login = f"{found[1]}:{found[2]}"
+            break
+    yield port, login
+    program.terminate()
+    program.wait(20)
+
+
+def ask(port: int, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request(method, path, headers=headers or {})
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def test_with_listen_a_login_is_made_up_and_a_stranger_is_refused(open_to_others: tuple[int, str]) -> None:
+    port, login = open_to_others
+    assert len(login.split(":")[1]) >= 12
+    for path in (
+        "/sdapi/v1/sd-models",
+        "/sdapi/v1/options",
+        "/api/v1/jobs",
+        "/api/v1/events",
+        "/config",
+        "/gradio_api/info",
+        "/look/app.js",
+        "/nothing",
+    ):
+        assert ask(port, path)[0] == 401, path
+    for path in ("/sdapi/v1/txt2img", "/api/v1/jobs", "/gradio_api/upload", "/gradio_api/queue/join"):
+        assert ask(port, path, method="POST")[0] == 401, path
+    status, page = ask(port, "/", {"Accept": "text/html"})
+    assert status in (200, 401) and b"gradio_config" not in page and b"pocket" not in page
+
+
+def test_with_listen_the_printed_login_opens_the_door(open_to_others: tuple[int, str]) -> None:
+    import base64
+
+    port, login = open_to_others
+    headers = {"Authorization": "Basic " + base64.b64encode(login.encode()).decode()}
+    status, body = ask(port, "/sdapi/v1/sd-models", headers)
+    assert status == 200 and b"pocket" in body
+
+
+def test_a_foreign_host_or_origin_is_refused(open_to_others: tuple[int, str]) -> None:
+    port, _ = open_to_others
+    assert ask(port, "/", {"Host": "evil.example"})[0] == 421
+    assert ask(port, "/sdapi/v1/txt2img", {"Origin": "https://evil.example"}, "POST")[0] == 403
+
+
+def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = webui("--port", str(port), data=tmp_path)
+    assert done.returncode == 2
+    assert f"Port {port} is in use" in done.stderr and "--port" in done.stderr

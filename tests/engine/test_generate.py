@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from webui.contract.errors import FieldError, Interrupted, MemoryLimitError, UnknownCheckpointError, UnknownNameError
@@ -131,6 +132,20 @@ def test_interrupting_stops_before_the_next_network_call(app: App) -> None:
     with pytest.raises(Interrupted):
         list(generate(replace(QUICK, steps=50), app.checkpoints, app.parts, counter))
     assert len(counter.seen) == 2
+
+
+def test_running_out_of_memory_is_a_sentence_and_the_next_picture_is_drawn(app: App) -> None:
+    def greedy(denoise: object, x: torch.Tensor, sigmas: object, noise: object) -> torch.Tensor:
+        return torch.empty(2**60)
+
+    part = replace(app.parts.samplers["Euler"], name="Greedy", function=greedy, aliases=())
+    app.parts.samplers.add(part, "test")
+    try:
+        with pytest.raises(MemoryLimitError, match="ran out on the way"):
+            drawn(app, replace(QUICK, sampler="Greedy"))
+    finally:
+        app.parts.samplers.remove_owner("test")
+    assert len(drawn(app, QUICK)) == 1
 
 
 def test_a_job_taken_up_again_leaves_out_what_is_there(app: App) -> None:

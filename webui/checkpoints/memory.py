@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psutil
 import torch
 
@@ -58,3 +61,26 @@ def require(needed: int, device: torch.device, width: int, height: int, batch: i
         f"Not enough memory for {width} x {height}: it needs {needed / 1e9:.1f} GB, {max(free, 0) / 1e9:.1f} GB are free. "
         f"{', or '.join(ways)}."
     )
+
+
+@contextmanager
+def shortage(width: int, height: int) -> Iterator[None]:
+    """Running out of memory inside the block becomes a sentence, and what the failed attempt held is given back.
+
+    Raises:
+        MemoryLimitError
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        is_shortage = (
+            not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+        )
+        if not is_shortage:
+            raise
+        error.__traceback__ = None  # its frames hold the tensors that did not fit
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        raise MemoryLimitError(
+            f"Not enough memory for {width} x {height}: it ran out on the way. Try a smaller size or batch; everything else goes on."
+        ) from None

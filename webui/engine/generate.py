@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from webui.checkpoints import memory
 from webui.checkpoints.manager import Checkpoints
 from webui.checkpoints.model import Model
 from webui.contract import infotext
@@ -49,10 +50,11 @@ def draw(
     """Draw one batch through its stages."""
     for stage in batch.stages:
         with checkpoints.use(stage.checkpoint) as model:
-            with torch.inference_mode():
+            with memory.shortage(stage.width, stage.height), torch.inference_mode():
                 latents = sample(request, batch, stage, model, parts, observer)
             for i in range(len(batch.seeds)):
-                image = autoencoder.decode(latents[i : i + 1], model)
+                with memory.shortage(stage.width, stage.height):
+                    image = autoencoder.decode(latents[i : i + 1], model)
                 exact = plan.of_picture(request, batch, i)
                 yield GeneratedImage(image, exact, model.name, infotext.write(exact, model.name))
 

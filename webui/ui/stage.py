@@ -16,7 +16,7 @@ from webui.ui.scenes import SCENES
 EXAMPLES = (
     ("a red sphere on a checkered floor", "sphere"),
     ("a blue cube on a wooden floor in front of a white wall", "cube"),
-    ("a green cone on sand under an orange sky", "cone"),
+    ("a green cone on a yellow floor at sunset", "cone"),
 )
 
 

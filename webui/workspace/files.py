@@ -6,7 +6,8 @@ import errno
 import json
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         SaveError: no room, no permission; the old file is still there.
     """
-    beside = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
-        raise SaveError(save_problem(path, error)) from error
+    with _beside(path, data) as written:
+        os.replace(written, path)
 
 
 def write_new(path: Path, data: bytes) -> bool:
@@ -39,6 +30,13 @@ def write_new(path: Path, data: bytes) -> bool:
     Raises:
         SaveError: no room, no permission.
     """
+    with _beside(path, data) as written:
+        return _name(written, path)
+
+
+@contextmanager
+def _beside(path: Path, data: bytes) -> Iterator[Path]:
+    """A finished hidden file beside `path`, to be renamed; what is left of it goes away. Raises SaveError."""
     beside = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +44,7 @@ def write_new(path: Path, data: bytes) -> bool:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        return _name(beside, path)
+        yield beside
     except OSError as error:
         raise SaveError(save_problem(path, error)) from error
     finally:

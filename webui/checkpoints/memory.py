@@ -82,5 +82,6 @@ def shortage(width: int, height: int) -> Iterator[None]:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         raise MemoryLimitError(
-            f"Not enough memory for {width} x {height}: it ran out on the way. Try a smaller size or batch; everything else goes on."
+            f"Not enough memory for {width} x {height}: it ran out on the way. "
+            "Try a smaller size or batch; everything else goes on."
         ) from None

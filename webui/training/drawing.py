@@ -1,4 +1,5 @@
-"""Draw many small pictures from an exported checkpoint with the engine's own sampler, schedule and noise table.
+"""Draw many small pictures from an exported checkpoint, as the program draws them when nothing else is asked: the engine's
+own sampler, ladder and noise, with the defaults of the pocket's family row.
 
 The networks are opened as they are (a folder in diffusers layout), so what is drawn is what any other tool would.
 """
@@ -15,20 +16,20 @@ from torch import Tensor
 from transformers import CLIPTextModel
 from transformers.utils import logging
 
+from webui import plugins
+from webui.checkpoints.families import POCKET
 from webui.checkpoints.tokenizer import clip_tokenizer
 from webui.contract.errors import CheckpointReadError
-from webui.contract.parts import Denoise, Sampler, Schedule
-from webui.engine.samplers.dpmpp import sample_dpmpp_2m
-from webui.engine.schedules import uniform
+from webui.contract.parts import Denoise, Parts
+from webui.engine import builtin
+from webui.engine.noise import SeededNoise
+from webui.engine.schedules import ladder
 from webui.engine.table import NoiseTable
 from webui.training.autoencoder import load_autoencoder
-from webui.training.networks import BETA_END, BETA_START, FACTOR, LATENT_CHANNELS, SCALE, Autoencoder, TextEncoder, UNet, decode
+from webui.training.networks import FACTOR, LATENT_CHANNELS, SCALE, Autoencoder, TextEncoder, UNet, decode
 from webui.training.scenes import SIZE, padded
 
-STEPS, GUIDANCE = 20, 2.5
-SAMPLER: Sampler = sample_dpmpp_2m
-SCHEDULE: Schedule = uniform
-PARTS = ("vae", "unet", "text_encoder")
+FOLDERS = ("vae", "unet", "text_encoder")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Drawer:
 
     @classmethod
     def open(cls, folder: Path) -> Drawer:
-        missing = [part for part in PARTS if not (folder / part).is_dir()]
+        missing = [part for part in FOLDERS if not (folder / part).is_dir()]
         if missing:
             raise CheckpointReadError(f"{folder} is not a checkpoint in diffusers layout: it has no folder {missing[0]}.")
         logging.disable_progress_bar()  # one bar for 52 small tensors
@@ -53,14 +54,15 @@ class Drawer:
             raise CheckpointReadError(f"{folder} cannot be opened: {error}") from error
 
     @torch.no_grad()
-    def draw(self, prompts: Sequence[str], seeds: Sequence[int], steps: int = STEPS, guidance: float = GUIDANCE) -> Tensor:
-        """One picture of each prompt: (B, 3, 128, 128) in [-1, 1]. The same seed, the same picture, in any batch."""
-        betas = torch.linspace(BETA_START**0.5, BETA_END**0.5, 1000, dtype=torch.float64) ** 2
-        table = NoiseTable.from_betas(betas.tolist())
-        sigmas = torch.tensor(SCHEDULE(steps, table))
-        shape = (1, LATENT_CHANNELS, SIZE // FACTOR, SIZE // FACTOR)
-        noise = torch.cat([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
-        latents = SAMPLER(self._denoise(prompts, table, guidance), noise * sigmas[0], sigmas, _no_noise)
+    def draw(
+        self, prompts: Sequence[str], seeds: Sequence[int], steps: int = POCKET.steps, guidance: float = POCKET.guidance
+    ) -> Tensor:
+        """One picture of each prompt: (B, 3, 128, 128) in [-1, 1]. The same seed, the same noise, in any batch."""
+        parts = _parts()
+        table, sampler = NoiseTable.from_family(POCKET), parts.samplers[POCKET.sampler]
+        sigmas = ladder(sampler, "Automatic", steps, table, parts.schedules, POCKET.schedule)
+        noise = SeededNoise(seeds, (LATENT_CHANNELS, SIZE // FACTOR, SIZE // FACTOR))
+        latents = sampler.function(self._denoise(prompts, table, guidance), noise.start() * sigmas[0], sigmas, noise)
         return decode(self.autoencoder, latents / SCALE).clamp(-1, 1)
 
     def _denoise(self, prompts: Sequence[str], table: NoiseTable, guidance: float) -> Denoise:
@@ -79,8 +81,12 @@ class Drawer:
         return denoise
 
 
-def _no_noise(*_: object) -> Tensor:
-    raise AssertionError("DPM++ 2M draws no noise on its way")
+def _parts() -> Parts:
+    """The engine's samplers and schedules, by the names that the row uses."""
+    parts, manager = Parts(), plugins.manager()
+    manager.register(builtin, name="engine")
+    plugins.fill(parts, manager, "engine")
+    return parts
 
 
 def draw_all(drawer: Drawer, prompts: Sequence[str], say: Callable[[str], None], batch: int = 20, seed: int = 1000) -> Tensor:

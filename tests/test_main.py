@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -99,9 +102,60 @@ def open_to_others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[i
     program.wait(20)
 
 
-def ask(port: int, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> tuple[int, bytes]:
+def test_after_pulling_the_plug_the_job_goes_on_where_it_was(tmp_path: Path) -> None:
+    pictures = tmp_path / "outputs"
+    words = {"prompt": "a red cube", "steps": 4, "batch_count": 6, "seed": 100, "width": 64, "height": 64}
+    with running(tmp_path) as (port, program):
+        status, body = ask(port, "/api/v1/jobs", {"Content-Type": "application/json"}, "POST", json.dumps(words))
+        assert status == 202
+        until(lambda: len(list(pictures.rglob("*.png"))) >= 2)
+        program.kill()
+    job = json.loads(body)["id"]
+    with running(tmp_path) as (port, _):
+        until(lambda: json.loads(ask(port, f"/api/v1/jobs/{job}")[1])["state"] in ("finished", "failed"))
+        ended = json.loads(ask(port, f"/api/v1/jobs/{job}")[1])
+    assert ended["state"] == "finished", ended["error"]
+    assert [image["seed"] for image in ended["images"]] == [str(seed) for seed in range(100, 106)]
+    saved = [path.name.split("-")[1] for path in sorted(pictures.rglob("*.png"))]
+    assert set(saved) == {f"{seed}.png" for seed in range(100, 106)}
+    assert len(saved) <= 7, "at most the picture that was being written when the plug was pulled is there twice"
+
+
+@contextmanager
+def running(data: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """The whole program, page included."""
+    port = free_port()
+    program = subprocess.Popen(
+        [sys.executable, "-m", "webui", "--port", str(port), "--data-dir", str(data)],
+        cwd=ROOT,
+        env=QUIET,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: answers(port))
+        yield port, program
+    finally:
+        program.terminate()
+        program.wait(20)
+
+
+def answers(port: int) -> bool:
+    try:
+        return ask(port, "/healthz")[0] == 200
+    except OSError:
+        return False
+
+
+def until(is_so: Callable[[], bool], seconds: float = 180) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def ask(port: int, path: str, headers: dict[str, str] | None = None, method: str = "GET", body: str = "") -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request(method, path, headers=headers or {})
+    connection.request(method, path, body or None, headers or {})
     answer = connection.getresponse()
     return answer.status, answer.read()
 

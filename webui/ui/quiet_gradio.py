@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,11 +20,17 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 @contextmanager
 def without_stubs() -> Iterator[None]:
-    """While it is open, a component class can be defined without Gradio writing a .pyi beside it."""
-    find = inspect.getfile
+    """While it is open, a component class can be defined without Gradio writing a .pyi beside it.
 
-    def hidden(_thing: Any) -> str:
-        raise OSError("source not wanted")
+    Only for the thread that opened it: a job taken up at the start imports its libraries at the same moment.
+    """
+    find = inspect.getfile
+    here = threading.get_ident()
+
+    def hidden(thing: Any) -> str:
+        if threading.get_ident() == here:
+            raise OSError("source not wanted")
+        return find(thing)
 
     inspect.getfile = hidden  # type: ignore[assignment]
     try:

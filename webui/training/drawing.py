@@ -16,11 +16,10 @@ from torch import Tensor
 from transformers import CLIPTextModel
 from transformers.utils import logging
 
-from webui import plugins
 from webui.checkpoints.families import POCKET
 from webui.checkpoints.tokenizer import clip_tokenizer
 from webui.contract.errors import CheckpointReadError
-from webui.contract.parts import Denoise, Parts
+from webui.contract.parts import Denoise, Parts, SamplerPart, SchedulePart
 from webui.engine import builtin
 from webui.engine.noise import SeededNoise
 from webui.engine.schedules import ladder
@@ -83,9 +82,13 @@ class Drawer:
 
 def _parts() -> Parts:
     """The engine's samplers and schedules, by the names that the row uses."""
-    parts, manager = Parts(), plugins.manager()
-    manager.register(builtin, name="engine")
-    plugins.fill(parts, manager, "engine")
+    parts = Parts()
+    builtin.register_samplers(
+        lambda name, function, **options: parts.samplers.add(SamplerPart(name, function, **options), "engine")
+    )
+    builtin.register_schedules(
+        lambda name, function, **options: parts.schedules.add(SchedulePart(name, function, **options), "engine")
+    )
     return parts
 
 

@@ -24,7 +24,7 @@ from torch import nn
 from webui.contract.parts import Family
 
 _log = logging.getLogger(__name__)
-MARGIN = 0.93
+MARGIN = 0.91
 """A candidate must need less than this share of plain float32's time to be worth another picture in the last bits."""
 
 

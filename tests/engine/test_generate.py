@@ -73,7 +73,8 @@ def test_an_empty_prompt_is_fine(app: App) -> None:
 def test_prompts_of_any_length_fit_together(app: App) -> None:
     word = "red "
     for positive, negative in ((0, 75), (75, 0), (76, 1), (1, 151), (150, 74)):
-        drawn(app, GenerationRequest(prompt=word * positive, negative_prompt=word * negative, steps=1))
+        (picture,) = drawn(app, GenerationRequest(prompt=word * positive, negative_prompt=word * negative, steps=1))
+        assert picture.image.size == (128, 128)
 
 
 def test_another_shape_comes_out_as_asked(app: App) -> None:

@@ -66,6 +66,7 @@ def test_the_five_minute_extension_draws_the_bytes_of_the_built_in_euler(app: Ap
             "ZeroDivisionError",
         ),
         ("def broken(:", "SyntaxError"),
+        ("import sys; sys.exit('gone')", "SystemExit"),
     ],
 )
 def test_a_broken_extension_is_named_and_the_others_start(tmp_path: Path, code: str, words: str) -> None:

@@ -72,7 +72,7 @@ def fill(parts: Parts, plugins: pluggy.PluginManager, name: str) -> None:
     try:
         for hook, register in registers.items():
             plugins.subset_hook_caller(hook, others)(register=register)
-    except Exception as error:  # an extension may raise anything; it must not take the program down
+    except (Exception, SystemExit) as error:  # an extension may raise anything; it must not take the program down
         for registry in parts.registries():
             registry.remove_owner(name)
         if isinstance(error, PluginError):
@@ -94,7 +94,7 @@ def load_extensions(parts: Parts, plugins: pluggy.PluginManager, folders: Iterab
                     )
                 plugins.register(import_extension(extension), name=extension.name)
                 fill(parts, plugins, extension.name)
-            except Exception as error:  # noqa: BLE001 (as above: any failure of an extension is shown, none ends the start)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever it did is shown, and ends nothing)
                 if plugins.has_plugin(extension.name):
                     plugins.unregister(name=extension.name)
                 sentence = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import struct
 import zipfile
 from collections import OrderedDict
@@ -153,3 +154,11 @@ def test_a_lora_in_the_wrong_folder_is_told_where_it_belongs(tmp_path: Path, par
     save_file({"lora_unet_down.lora_up.weight": torch.ones(2, 2)}, tmp_path / "x.safetensors")
     with pytest.raises(CheckpointReadError, match="belongs into its own folder"):
         identify(tmp_path / "x.safetensors", parts.families)
+
+
+def test_a_folder_of_sd_2_is_not_taken_for_an_sd_1(tmp_path: Path, parts: Parts) -> None:
+    shutil.copytree(POCKET, tmp_path / "sd2")
+    config = tmp_path / "sd2" / "text_encoder" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "hidden_act": "gelu"}))
+    with pytest.raises(CheckpointReadError, match="cannot be opened yet"):
+        identify(tmp_path / "sd2", parts.families)

@@ -62,6 +62,8 @@ def _folder(path: Path, rows: list[Family]) -> Identity:
     scheduler = read_json(scheduler_file) if scheduler_file.exists() else {}
     encoder = index.get("text_encoder")
     is_clip = isinstance(encoder, list) and encoder[-1] == "CLIPTextModel" and not index.get("text_encoder_2")
+    if is_clip:  # SD 2's folders name the same class, but hold OpenCLIP, which pads prompts differently
+        is_clip = read_json(path / "text_encoder" / "config.json").get("hidden_act", "quick_gelu") == "quick_gelu"
     width, channels = unet.get("cross_attention_dim"), unet.get("in_channels")
     if not isinstance(width, int) or not isinstance(channels, int) or not is_clip:
         raise CheckpointReadError(

@@ -282,3 +282,14 @@ def test_a_running_job_is_interrupted_not_removed(tmp_path: Path) -> None:
     queue.remove(job.id)
     assert queue.jobs() == []
     queue.close()
+
+
+def test_pictures_that_are_not_saved_stay_until_their_job_has_ended(tmp_path: Path) -> None:
+    queue = open_queue(tmp_path)
+    many = queue.wait(queue.submit(GenerationRequest(batch_count=80, steps=1), save=False).id, 20)
+    assert all(queue.picture(many.id, i) is not None for i in range(80))
+    saved = queue.wait(queue.submit(GenerationRequest(batch_count=70, steps=1)).id, 20)
+    assert queue.picture(many.id, 0) is None, "memory is bounded once they have been given out"
+    assert queue.picture(saved.id, 69) is not None
+    assert queue.jpeg(saved.id, 0), "from its file"
+    queue.close()

@@ -257,10 +257,16 @@ class JobQueue:
         image = JobImage(number, picture.image.width, picture.image.height, str(picture.request.seed), picture.infotext)
         with self._changed:
             self._recent[job.id, number] = (picture, jpeg)
-            while len(self._recent) > RECENT:
-                self._recent.popitem(last=False)
+            self._make_room(job)
             self._set("image", self._jobs[job.id].with_image(image))
         return self._saver.submit(self._save, job, image, picture)
+
+    def _make_room(self, running: Job) -> None:
+        """Forget the oldest pictures. Those of a running job that saves none stay: they are nowhere else."""
+        kept_nowhere_else = "" if running.save else running.id
+        old = [key for key in self._recent if key[0] != kept_nowhere_else]
+        for key in old[: max(0, len(self._recent) - RECENT)]:
+            del self._recent[key]
 
     def _save(self, job: Job, image: JobImage, picture: GeneratedImage) -> None:
         if not job.save:

@@ -23,11 +23,18 @@ class Identity:
     """What a checkpoint is, before a weight of it was read."""
 
     family: Family
-    is_folder: bool
-    heads: int | None = None
-    head_width: int | None = None
-    text_heads: int | None = None
-    """Heads of the text encoder where a YAML says so; else width / 64, as in all releases."""
+    """The row, with this file's own numbers in it: channels, widths, factor, scale, heads, betas, prediction."""
+    is_folder: bool = False
+    uses_average: bool = False
+    """Whether the averaged weights (EMA) that the file also holds are the ones to draw with."""
+    text_heads: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """Heads of the text encoders by role, where a YAML says so; else width / 64, as in all releases."""
+    statistics: Path | None = None
+    """File of (mean, deviation) of image embeddings (unCLIP L)."""
+    autoencoder: Path | None = None
+    """A file whose autoencoder takes the place of the checkpoint's own (name.vae.safetensors)."""
+    assumed: frozenset[str] = frozenset()
+    """What neither the file nor a YAML says and the row had to: of "heads", "prediction", "latent_scale", "betas", "family"."""
 
 
 def identify(path: Path, families: Iterable[Family]) -> Identity:

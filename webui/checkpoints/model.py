@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,13 +41,19 @@ class Model:
     title: str
     name: CheckpointName
     family: Family
-    unet: nn.Module
-    """diffusers' UNet2DConditionModel: (x (B, C, h, w), t (B,), encoder_hidden_states (B, T, D)) -> (B, C, h, w)"""
+    unet: nn.Module | None
+    """diffusers' UNet2DConditionModel or UNet2DModel: (x (B, C, h, w), t (B,), encoder_hidden_states (B, T, D) where
+    the family has it, class_labels (B, D) where it has it) -> (B, C, h, w); None for an autoencoder alone"""
     autoencoder: Any
-    """diffusers' AutoencoderKL"""
-    text_encoders: tuple[nn.Module, ...]
+    """diffusers' AutoencoderKL or VQModel"""
+    encoders: Mapping[str, Any]
+    """By role (webui.contract.parts.Encoder): the networks of webui.checkpoints.encoders"""
     sigmas: Tensor
-    """(1000,) float32 on the CPU, rising: the noise levels that it was trained on"""
+    """(T,) float32 on the CPU, rising: the noise levels that it was trained on"""
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
+    """"image_mean" and "image_deviation" (D,), of the image embeddings that unCLIP was trained on"""
+    depth: Callable[[], nn.Module] | None = None
+    """Loads the depth estimator that the file holds, when it is first needed: (1, 3, H, W) in [-1, 1] -> (1, 1, H, W)"""
     memory_format: torch.memory_format = torch.contiguous_format
     encodings: Memo = field(default_factory=lambda: Memo(256))
     fits: Memo = field(default_factory=lambda: Memo(8))
@@ -55,15 +61,20 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        return next(self.unet.parameters()).device
+        return next(self._main.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
-        return next(self.unet.parameters()).dtype
+        return next(self._main.parameters()).dtype
+
+    @property
+    def _main(self) -> nn.Module:
+        network: nn.Module = self.unet or self.autoencoder
+        return network
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
-        return (self.unet, self.autoencoder, *self.text_encoders)
+        return tuple(network for network in (self.unet, self.autoencoder, *self.encoders.values()) if network is not None)
 
     def size_in_bytes(self) -> int:
         return sum(

@@ -96,14 +96,56 @@ class Conditioning:
     """(B, C, h, w)"""
 
 
-class Conditioner(Protocol):
-    """Makes one input of the network from the request.
+@dataclass(frozen=True)
+class Inputs:
+    """What one picture is made of beside words: the request's pictures as tensors, and its own noise. None: not asked.
 
-    model is the loaded checkpoint (webui.checkpoints.model.Model). Answers a Conditioning with only the part it
-    makes; a family names its conditioners in order and their parts are put together.
+    H, W are the pixels of the picture to draw, where nothing else is said.
     """
 
-    def __call__(self, request: GenerationRequest, model: Any, negative: bool) -> Conditioning: ...
+    image: Tensor | None = None
+    """(1, 3, H, W) in [-1, 1]. For super-resolution the small picture itself, one pixel for each latent."""
+    second_image: Tensor | None = None
+    """(1, 3, H, W) in [-1, 1], to mix with the first"""
+    mask: Tensor | None = None
+    """(1, 1, H, W), 1 where the picture is painted anew, 0 where it stays"""
+    depth: Tensor | None = None
+    """(1, 1, any, any), larger is nearer, in any unit"""
+    map: Tensor | None = None
+    """(1, H, W) int64, a label for each pixel"""
+    image_embedding: Tensor | None = None
+    """(1, D), what an image encoder says of the picture; else it is made of `image`"""
+    noise: Callable[[tuple[int, ...]], Tensor] | None = None
+    """shape -> unit noise of this picture, for conditioners that add noise to what they are given"""
+
+
+class Conditioner(Protocol):
+    """Makes inputs of the network from the request, for one picture: every tensor has a batch dimension of 1.
+
+    model is the loaded checkpoint (webui.checkpoints.model.Model); negative asks for the other side of guidance.
+    Answers a Conditioning with only the parts it makes. A family names its conditioners in order: crossattn is made
+    by one of them, the parts of vector and of concat are put behind each other.
+    """
+
+    def __call__(self, request: GenerationRequest, model: Any, negative: bool, inputs: Inputs) -> Conditioning: ...
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One network that reads an input for the denoiser: what it is, where a file holds it, and which output counts."""
+
+    role: str
+    """What it reads: "text", "text_2" (the second of two), "class", "boxes", "map" or "image"."""
+    kind: str
+    """"clip", "openclip", "bert", "class", "rescale", "clip-image" or "openclip-image": its architecture and tokenizer."""
+    prefix: str
+    """Of its keys in the releases' files."""
+    layer: int = -1
+    """Which layer's output: -1 the last, -2 the one before it."""
+    has_norm: bool = True
+    """Whether the final norm follows that layer."""
+    is_pooled: bool = False
+    """Whether its pooled, projected output becomes the first part of vector."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +172,33 @@ class Family:
     sampler: str
     schedule: str = "Uniform"
     """What Automatic means where the sampler has no schedule of its own."""
+    encoders: tuple[Encoder, ...] = ()
+    network: str = "context"
+    """"context": a U-Net with cross-attention; "plain": one without; "none": an autoencoder alone, which draws nothing."""
+    autoencoder: str = "kl"
+    """"kl" or "vq" (its decoder rounds latents to a code book first)."""
     in_channels: int = 4
+    """Of the U-Net: latents and concat."""
     latent_channels: int = 4
     latent_factor: int = 8
     """Pixels per latent, each way."""
     latent_scale: float = 0.18215
+    vector: str = ""
+    """How the U-Net takes a vector: "projection", "index" (a row of a table), "" not at all."""
+    size_numbers: tuple[str, ...] = ()
+    """The numbers behind the pooled text in SDXL's vector: "original_size", "crop", "target_size", "aesthetic_score"."""
+    rounds_sigma: bool = False
+    """Whether a noise level becomes the nearest one that was trained on before the network sees it (sgm's way)."""
+    zeros_empty_negative: bool = False
+    """Whether an empty negative prompt is told as zeros, not as the encoding of no words."""
+    heads: int | None = None
+    """Attention heads on every level, or"""
+    head_width: int | None = None
+    """channels of one head. Neither can be read off a file."""
+    noise_levels: int = 0
+    """How many noise levels an input picture can be given (x4: 350 of 1000); 0: it gets none."""
+    input_schedule: str = ""
+    """Noise schedule of that input: "linear:0.0001:0.02" (in sqrt(beta)) or "cosine"."""
     context_width: int = 768
     network_width: int = 320
     """Channels of the U-Net's first level; with decoder_width, what the memory of a picture is estimated from."""
@@ -142,6 +206,18 @@ class Family:
     """Channels of the decoder's last level."""
     beta_start: float = 0.00085
     beta_end: float = 0.012
+    inputs: tuple[str, ...] = ("prompt", "negative_prompt")
+    """The request's fields, beside size, seed and sampling, that it draws from."""
+    needs: tuple[str, ...] = ()
+    """Those without which it cannot draw."""
+    enlarges: int = 1
+    """How many times larger than its input picture what it draws is."""
+    does: str = "txt2img"
+    """What it is for: "txt2img", "img2img", "inpaint", "depth", "upscale", "refine" or ""."""
+    sizes: tuple[tuple[int, int], ...] = ()
+    """(width, height) that it was trained on, as presets; () where only the native square counts."""
+    hints: tuple[str, ...] = ()
+    """Parts of a file's name that tell it from a family of the same keys and shapes ("turbo", "768")."""
     preview: tuple[tuple[float, float, float], ...] | None = None
     """Latent channels to red, green, blue in [-1, 1]; None: fitted to the autoencoder when first needed."""
     about: str = ""

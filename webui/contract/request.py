@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from webui.contract.errors import FieldError
@@ -16,6 +16,29 @@ Seed = Annotated[int, Field(ge=-1, le=LAST_SEED)]
 Pixels = Annotated[int, Field(ge=64, le=8192, multiple_of=8)]
 Text = Annotated[str, Field(max_length=100_000)]
 Name = Annotated[str, Field(max_length=1000)]
+Picture = Annotated[str, Field(max_length=200)]
+"""A picture that the workspace keeps, by its name there (webui.workspace.inputs); "" is none."""
+Side = Annotated[int, Field(ge=0, le=65536)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+class Box:
+    """A thing and its place in a layout, in shares of the picture's width and height from its top left corner."""
+
+    label: str
+    """Name or number of a class."""
+    x: float
+    y: float
+    width: Annotated[float, Field(gt=0)]
+    height: Annotated[float, Field(gt=0)]
+
+
+def _boxes(values: Any) -> Any:
+    """What JSON has, a list of objects, as the tuple of boxes that a frozen request holds."""
+    if not isinstance(values, list | tuple):
+        return values
+    return tuple(Box(**value) if isinstance(value, dict) else value for value in values)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
@@ -51,6 +74,45 @@ class GenerationRequest:
     noise_source: Literal["CPU", "NV"] = "CPU"
     clip_skip: Annotated[int, Field(ge=1, le=12)] = 1
     emphasis: Literal["Original", "No norm", "Ignore", "None"] = "Original"
+    long_prompt: Literal["Continue", "Cut"] = "Continue"
+    """Words beyond the encoder's 75: in further chunks, or left out as the releases do."""
+    second_prompt: Text = ""
+    """For the second text encoder of SDXL; "" is the prompt."""
+    second_negative_prompt: Text = ""
+    class_label: Annotated[str, Field(max_length=200)] = ""
+    """Name or number of a class, for class-conditional checkpoints; "" is no class."""
+    boxes: Annotated[tuple[Box, ...], BeforeValidator(_boxes), Field(max_length=30)] = ()
+    """A layout, at most 30, for layout-to-image checkpoints."""
+    image: Picture = ""
+    """What is repainted, varied, filled in or enlarged."""
+    second_image: Picture = ""
+    """Mixed with the first (unCLIP)."""
+    mix: Share = 0.5
+    """Share of the second image."""
+    mask: Picture = ""
+    """White where the image is painted anew."""
+    depth: Picture = ""
+    """The user's own depth map, white is near; "" is estimated from the image."""
+    map: Picture = ""
+    """A label for each pixel, for semantic synthesis."""
+    strength: Share = 1.0
+    """How far an image is noised before it is repainted; 1 keeps nothing of it."""
+    noise_level: Annotated[int, Field(ge=0, le=999)] | None = None
+    """Noise that an input picture is given first (x4 upscaler, unCLIP); None: the family's own."""
+    original_width: Side = 0
+    """SDXL's size conditioning: the size the picture claims to have had; 0 is its own."""
+    original_height: Side = 0
+    crop_left: Side = 0
+    crop_top: Side = 0
+    target_width: Side = 0
+    target_height: Side = 0
+    aesthetic_score: Annotated[float, Field(ge=0, le=10)] = 6.0
+    """Refiner: what the prompt's side claims of its beauty, 0 to 10."""
+    negative_aesthetic_score: Annotated[float, Field(ge=0, le=10)] = 2.5
+    refiner: Name = ""
+    """Checkpoint that takes over on the way; "" is none."""
+    refiner_switch: Share = 0.8
+    """Share of the steps after which it does."""
     eta: Annotated[float, Field(ge=0, le=10)] | None = None
     """Share of ancestral noise of samplers that have it; None: the sampler's own."""
     sampler_options: Mapping[str, Any] = Field(default_factory=dict)
@@ -60,6 +122,7 @@ class GenerationRequest:
 
     @property
     def pictures(self) -> int:
+        """How many pictures the job makes."""
         return self.batch_size * self.batch_count
 
 
@@ -82,7 +145,8 @@ def request_from(values: Mapping[str, Any]) -> GenerationRequest:
 
 def request_to_dict(request: GenerationRequest) -> dict[str, Any]:
     """Plain values, ready for JSON; request_from reads them back equal."""
-    return {name: getattr(request, name) for name in FIELDS}
+    values = {name: getattr(request, name) for name in FIELDS}
+    return {**values, "boxes": [dataclasses.asdict(box) for box in request.boxes]}
 
 
 def limits(name: str) -> tuple[float, float]:

@@ -77,8 +77,14 @@ def _start(_program: Program, full: bool) -> list[Row]:
     return bench_start(full)
 
 
+def _open(_program: Program, full: bool) -> list[Row]:
+    from webui.bench.opening import bench as measure_opening
+
+    return measure_opening(full)
+
+
 BENCHES: Mapping[str, Callable[[Program, bool], list[Row]]] = {
-    "loop": _loop, "calls": _calls, "arithmetic": _arithmetic, "delivery": _delivery, "start": _start,
+    "loop": _loop, "calls": _calls, "arithmetic": _arithmetic, "delivery": _delivery, "start": _start, "open": _open,
 }  # fmt: skip
 
 

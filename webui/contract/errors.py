@@ -8,7 +8,9 @@ WebUIError
 │   └── QueueFullError      too many jobs are waiting
 ├── CheckpointError         a file of weights
 │   ├── UnknownCheckpointError
-│   └── CheckpointReadError
+│   ├── CheckpointReadError
+│   └── MissingFileError    a file that a family needs beside its weights is not there yet
+├── DownloadError           a file could not be fetched
 ├── UnknownJobError         no job of that number
 ├── SaveError               the picture is there but could not be written
 ├── PluginError             an extension broke the contract
@@ -81,6 +83,14 @@ class UnknownCheckpointError(CheckpointError):
 
 class CheckpointReadError(CheckpointError):
     """The file is there but is truncated, damaged, or not a checkpoint."""
+
+
+class MissingFileError(CheckpointError):
+    """A file that a checkpoint needs beside its weights (a vocabulary, an estimator) is in none of the folders."""
+
+
+class DownloadError(WebUIError):
+    """A file could not be fetched, or what came was not that file."""
 
 
 class UnknownJobError(WebUIError):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from webui.checkpoints.download import Shelf
 from webui.contract.parts import Family
 from webui.contract.result import CheckpointName
 
@@ -54,6 +56,10 @@ class Model:
     """"image_mean" and "image_deviation" (D,), of the image embeddings that unCLIP was trained on"""
     depth: Callable[[], nn.Module] | None = None
     """Loads the depth estimator that the file holds, when it is first needed: (1, 3, H, W) in [-1, 1] -> (1, 1, H, W)"""
+    path: Path | None = None
+    """The file or folder it was read from; what is looked for beside it comes first"""
+    shelf: Shelf | None = None
+    """Where files lie that are not bundled (BERT's vocabulary, a depth estimator)"""
     memory_format: torch.memory_format = torch.contiguous_format
     encodings: Memo = field(default_factory=lambda: Memo(256))
     fits: Memo = field(default_factory=lambda: Memo(8))

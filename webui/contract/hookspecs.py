@@ -36,9 +36,10 @@ def register_schedules(register: Callable[..., None]) -> None:
 
 @hookspec
 def register_conditioners(register: Callable[..., None]) -> None:
-    """Offer conditioners. Call register(name, conditioner, *, aliases=()) for each.
+    """Offer conditioners. Call register(name, conditioner, *, aliases=(), is_shared=False) for each.
 
-    conditioner(request, model, negative) -> Conditioning; families name the conditioners they use.
+    conditioner(request, model, negative, inputs) -> Conditioning, see webui.contract.parts; families name the
+    conditioners they use.
     """
 
 

@@ -103,6 +103,8 @@ class Inputs:
     H, W are the pixels of the picture to draw, where nothing else is said.
     """
 
+    size: tuple[int, int] = (0, 0)
+    """(H, W)"""
     image: Tensor | None = None
     """(1, 3, H, W) in [-1, 1]. For super-resolution the small picture itself, one pixel for each latent."""
     second_image: Tensor | None = None
@@ -153,6 +155,8 @@ class ConditionerPart:
     name: str
     function: Conditioner
     aliases: tuple[str, ...] = ()
+    is_shared: bool = False
+    """Both sides of guidance are told the same by it, so it is asked once."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +201,8 @@ class Family:
     """channels of one head. Neither can be read off a file."""
     noise_levels: int = 0
     """How many noise levels an input picture can be given (x4: 350 of 1000); 0: it gets none."""
+    noise_level: int = 0
+    """The one that it is given where none is asked."""
     input_schedule: str = ""
     """Noise schedule of that input: "linear:0.0001:0.02" (in sqrt(beta)) or "cosine"."""
     context_width: int = 768
@@ -214,6 +220,8 @@ class Family:
     """How many times larger than its input picture what it draws is."""
     does: str = "txt2img"
     """What it is for: "txt2img", "img2img", "inpaint", "depth", "upscale", "refine" or ""."""
+    size_step: int = 8
+    """Pixels that a side must be a multiple of; a U-Net without cross-attention halves its latents evenly on every level."""
     sizes: tuple[tuple[int, int], ...] = ()
     """(width, height) that it was trained on, as presets; () where only the native square counts."""
     hints: tuple[str, ...] = ()

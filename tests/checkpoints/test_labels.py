@@ -47,9 +47,9 @@ def test_a_usual_name_wins_over_a_synonym_of_another() -> None:
 
 
 def test_numbers_beyond_the_model_are_refused() -> None:
-    with pytest.raises(FieldError, match="no class 1001. It can be 0 to 1000"):
+    with pytest.raises(FieldError, match=r"no class 1001\. It can be 0 to 1000"):
         number_of("class", "1001", 1001)
-    with pytest.raises(FieldError, match="no label of a box -1. It can be 0 to 8191"):
+    with pytest.raises(FieldError, match=r"no label of a box -1\. It can be 0 to 8191"):
         number_of("boxes", "-1", 8192)
 
 

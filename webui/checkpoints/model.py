@@ -55,7 +55,8 @@ class Model:
     statistics: Mapping[str, Tensor] = field(default_factory=dict)
     """"image_mean" and "image_deviation" (D,), of the image embeddings that unCLIP was trained on"""
     depth: Callable[[], nn.Module] | None = None
-    """Loads the depth estimator that the file holds, when it is first needed: (1, 3, H, W) in [-1, 1] -> (1, 1, H, W)"""
+    """Loads the depth estimator when it is first needed, from the file or from the shelf (MissingFileError):
+    webui.checkpoints.encoders.DepthEstimator, (1, 3, H, W) in [-1, 1] -> (1, 1, h, w). None: the family reads no depth"""
     path: Path | None = None
     """The file or folder it was read from; what is looked for beside it comes first"""
     shelf: Shelf | None = None

@@ -114,6 +114,26 @@ def read_pickled(path: Path, with_data: bool = True) -> dict[str, torch.Tensor]:
     Raises:
         CheckpointReadError: truncated, not a checkpoint, or not safe.
     """
+    return _tensors(_content(path, with_data), path)
+
+
+def read_sequence(path: Path) -> list[torch.Tensor]:
+    """The tensors of a file that holds a list or tuple of them (the statistics of unCLIP L), on the mapped file.
+
+    Raises:
+        CheckpointReadError: as read_pickled, or it holds something else.
+    """
+    try:
+        content = _content(path, with_data=True)
+    except OSError as error:
+        raise CheckpointReadError(f"{path.name} cannot be opened: {error.strerror or error}.") from None
+    if not isinstance(content, list | tuple) or not all(isinstance(value, torch.Tensor) for value in content):
+        raise CheckpointReadError(f"{path.name} does not hold a row of tensors.")
+    return list(content)
+
+
+def _content(path: Path, with_data: bool) -> object:
+    """What was pickled."""
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
             names = {name.split("/", 1)[1]: name for name in archive.namelist() if "/" in name}
@@ -134,7 +154,7 @@ def read_pickled(path: Path, with_data: bool = True) -> dict[str, torch.Tensor]:
                     mapped, dtype=dtype, count=count, offset=_start(mapped, archive.getinfo(names[f"data/{key}"]))
                 )
 
-            content = _Reader(archive.read(names["data.pkl"]), storage).load()
+            return _Reader(archive.read(names["data.pkl"]), storage).load()
     except CheckpointReadError:
         raise
     except zipfile.BadZipFile:
@@ -159,7 +179,6 @@ def read_pickled(path: Path, with_data: bool = True) -> dict[str, torch.Tensor]:
         raise CheckpointReadError(
             f"{path.name} cannot be read: it is damaged ({type(error).__name__}). Download it again."
         ) from error
-    return _tensors(content, path)
 
 
 def _start(mapped: mmap.mmap, entry: zipfile.ZipInfo) -> int:

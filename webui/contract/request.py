@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -35,10 +35,42 @@ class Box:
 
 
 def _boxes(values: Any) -> Any:
-    """What JSON has, a list of objects, as the tuple of boxes that a frozen request holds."""
-    if not isinstance(values, list | tuple):
-        return values
-    return tuple(Box(**value) if isinstance(value, dict) else value for value in values)
+    """What JSON has, a list of objects or of [label, x, y, width, height], as the tuple of boxes that a request holds."""
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise FieldError("boxes", f"Boxes {_shown(values)} are not right. They must be a list of boxes.")
+    return tuple(_box(number, value) for number, value in enumerate(values, 1))
+
+
+def _box(number: int, value: Any) -> Box:
+    """Raises FieldError that says which box is wrong, and what in it."""
+    if isinstance(value, Box):
+        return value
+    names = [field.name for field in dataclasses.fields(Box)]
+    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == len(names):
+        value = dict(zip(names, value, strict=True))
+    if not isinstance(value, Mapping):
+        raise FieldError("boxes", f"Box {number} is {_shown(value)}. It must have {', '.join(names)}.")
+    label = value.get("label")
+    if isinstance(label, int) and not isinstance(label, bool):
+        value = {**value, "label": str(label)}
+    try:
+        return Box(**{str(name): part for name, part in value.items()})
+    except ValidationError as error:
+        first = error.errors()[0]
+        part, kind = str(first["loc"][0]), first["type"]
+        if kind == "missing":
+            raise FieldError("boxes", f"Box {number} has no {part}. It must have {', '.join(names)}.") from None
+        if part not in names:
+            raise FieldError("boxes", f"Box {number} has {part!r}, which no box has. It has {', '.join(names)}.") from None
+        wanted = {"label": "the name or number of a class", "x": "a number", "y": "a number"}.get(part, "a number above 0")
+        raise FieldError(
+            "boxes", f"Box {number}: {part} {_shown(first.get('input'))} is not right. It must be {wanted}."
+        ) from None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
@@ -128,6 +160,8 @@ class GenerationRequest:
 
 _ADAPTER = TypeAdapter(GenerationRequest)
 FIELDS = {field.name: field for field in dataclasses.fields(GenerationRequest)}
+PICTURES = ("image", "second_image", "mask", "depth", "map")
+"""The fields that name a kept picture."""
 
 
 def request_from(values: Mapping[str, Any]) -> GenerationRequest:
@@ -164,7 +198,7 @@ def field_error(error: ValidationError) -> FieldError:
     field = place[0] if place else "request"
     label = field.replace("_", " ").capitalize()
     value, context, kind = first.get("input"), first.get("ctx", {}), first["type"]
-    shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
+    shown = _shown(value)
     if kind == "multiple_of":
         step = int(context["multiple_of"])
         low, high = limits(field)
@@ -175,6 +209,8 @@ def field_error(error: ValidationError) -> FieldError:
         return FieldError(field, f"{label} {shown} is out of range. It can be {low} to {high}.")
     if kind == "string_too_long":
         return FieldError(field, f"{label} is too long. It can have {context['max_length']:,} characters.")
+    if kind == "too_long":
+        return FieldError(field, f"{label}: {context['actual_length']} are too many. There can be {context['max_length']}.")
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
         return FieldError(field, f"No field is called {field!r}. Known: {', '.join(FIELDS)}.")
     if kind == "literal_error":

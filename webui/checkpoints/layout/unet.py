@@ -1,4 +1,4 @@
-"""The original key layout: what a network's configuration is, read off its shapes, and what its keys are called here.
+"""U-Nets in the original key layout, with cross-attention and without.
 
 The original code (ldm, sgm) numbers its U-Net's blocks through; diffusers nests them. With n residual blocks a level,
 input block i (i >= 1) is level (i - 1) // (n + 1), and the last of a level is its down-sampler; output blocks
@@ -7,168 +7,237 @@ likewise. Everything else is a renaming of the parts of a block.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from webui.checkpoints.files import Shapes
+from webui.checkpoints.layout.part import Part, Source, View, average_key, inside
+from webui.contract.parts import Family
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+UNET = "model.diffusion_model."
 _RESNET = {
     "in_layers.0": "norm1", "in_layers.2": "conv1", "emb_layers.1": "time_emb_proj",
     "out_layers.0": "norm2", "out_layers.3": "conv2", "skip_connection": "conv_shortcut",
 }  # fmt: skip
+_ENDS = {
+    "time_embed.0": "time_embedding.linear_1", "time_embed.2": "time_embedding.linear_2",
+    "label_emb.0.0": "class_embedding.linear_1", "label_emb.0.2": "class_embedding.linear_2",
+    "label_emb": "class_embedding", "input_blocks.0.0": "conv_in", "out.0": "conv_norm_out", "out.2": "conv_out",
+}  # fmt: skip
+_MIDDLE = ("resnets.0", "attentions.0", "resnets.1")
+_BLOCK = re.compile(r"(input_blocks|output_blocks)\.(\d+)\.(\d)\.(.+)")
+_CONTEXT = ".1.transformer_blocks.0.attn2.to_k.weight"
 
 
-def _inside(shapes: Shapes, prefix: str) -> dict[str, tuple[int, ...]]:
-    return {name[len(prefix) :]: shape for name, shape in shapes.items() if name.startswith(prefix)}
+@dataclass(frozen=True)
+class Level:
+    """One resolution of a U-Net."""
+
+    first: str
+    """Name of its first input block, "input_blocks.4"."""
+    width: int
+    has_attention: bool
+    depth: int
+    """Transformer blocks of each attention; 0 where it is a plain one."""
 
 
-def unet_configuration(shapes: Shapes, prefix: str, heads: int | None, head_width: int | None) -> dict[str, Any]:
-    """Arguments of diffusers' UNet2DConditionModel for a U-Net with cross-attention in the original layout.
+@dataclass(frozen=True)
+class Tower:
+    """What the names and shapes of a U-Net (without prefix) say of its build."""
+
+    blocks: int
+    """Residual blocks of a level."""
+    levels: tuple[Level, ...]
+    middle_depth: int
+    has_transformers: bool
+    resamples_by_resnet: bool
+    scales_and_shifts: bool
+    """Whether the time step scales and shifts the second norm, instead of being added before it."""
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        return tuple(level.width for level in self.levels)
+
+
+def tower(own: Shapes) -> Tower:
+    """The build of a U-Net from the shapes behind its prefix.
+
+    Raises:
+        KeyError, ValueError: it is none, or not whole.
+    """
+    stems = {".".join(name.split(".")[:4]) for name in own}
+    count = 1 + max(int(name.split(".")[1]) for name in own if name.startswith("output_blocks."))
+    slots = [f"{slot}.{inner}" for slot in (1, 2) for inner in ("conv", "in_layers")]
+    risers = [i for i in range(count) if any(f"output_blocks.{i}.{slot}" in stems for slot in slots)]
+    blocks = risers[0] if risers else count - 1
+    levels = []
+    for i in range(1, count + 1, blocks + 1):
+        first = f"input_blocks.{i}"
+        width = own[f"{first}.0.out_layers.3.weight"][0]
+        levels.append(Level(first, width, f"{first}.1.norm" in stems, _depth(own, f"{first}.1.")))
+    return Tower(
+        blocks=blocks,
+        levels=tuple(levels),
+        middle_depth=_depth(own, "middle_block.1."),
+        has_transformers=any(".transformer_blocks." in name for name in own),
+        resamples_by_resnet=f"input_blocks.{blocks + 1}.0.in_layers" in stems,
+        scales_and_shifts=own["input_blocks.1.0.emb_layers.1.weight"][0] == 2 * levels[0].width,
+    )
+
+
+def _depth(own: Shapes, place: str) -> int:
+    place += "transformer_blocks."
+    return max((1 + int(name[len(place) :].split(".")[0]) for name in own if name.startswith(place)), default=0)
+
+
+def unet(shapes: Shapes, family: Family, uses_average: bool = False) -> Part:
+    """The U-Net of a file.
 
     Args:
-        shapes: of the whole file.
-        prefix: of the U-Net's keys, "model.diffusion_model.".
-        heads: number of heads on every level, or
-        head_width: channels of a head. Neither can be read off the shapes.
+        family: for what shapes do not say: the heads, and where x4's U-Net attends to nothing but the context.
+        uses_average: whether the averaged copies of the weights are the ones to take.
     """
-    own = _inside(shapes, prefix)
-    blocks = _levels(own)
-    widths = [level[0] for level in blocks]
-    counts = [width // head_width if head_width else heads or 8 for width in widths]
-    depths = [level[2] for level in blocks]
-    first_attention = next(name for name in own if name.endswith("transformer_blocks.0.attn2.to_k.weight"))
-    proj = next(shape for name, shape in own.items() if name.endswith(".proj_in.weight"))
-    configuration: dict[str, Any] = {
+    own = inside(shapes, UNET)
+    build = tower(own)
+    common = {
         "in_channels": own["input_blocks.0.0.weight"][1],
         "out_channels": own["out.2.weight"][0],
-        "block_out_channels": tuple(widths),
-        "layers_per_block": blocks[0][1],
-        "down_block_types": tuple("CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in depths),
-        "up_block_types": tuple("CrossAttnUpBlock2D" if depth else "UpBlock2D" for depth in reversed(depths)),
-        "transformer_layers_per_block": tuple(max(1, depth) for depth in depths),
-        "cross_attention_dim": own[first_attention][1],
-        "attention_head_dim": tuple(counts),  # diffusers' name for the number of heads
-        "use_linear_projection": len(proj) == 2,
+        "block_out_channels": build.widths,
+        "layers_per_block": build.blocks,
+        "resnet_time_scale_shift": "scale_shift" if build.scales_and_shifts else "default",
+    }
+    configuration = _with_context(own, build, family) if build.has_transformers else _plain(build, family)
+    heads = None if build.has_transformers else {width: _heads(width, family) for width in build.widths}
+    sources: dict[str, Source] = {}
+    ignored = set()
+    for name, shape in own.items():
+        average, raw = average_key(f"diffusion_model.{name}"), UNET + name
+        has_copy = average in shapes
+        key = average if has_copy and uses_average else raw
+        moved = _moved(name, shape, build, heads)
+        sources |= {new: Source(key, view) for new, view in moved.items()}
+        if moved and has_copy:
+            ignored.add(raw if uses_average else average)
+    return Part("unet" if build.has_transformers else "plain-unet", common | configuration, sources, frozenset(ignored))
+
+
+def _heads(width: int, family: Family) -> int:
+    return max(1, width // family.head_width) if family.head_width else family.heads or 8
+
+
+def _with_context(own: Shapes, build: Tower, family: Family) -> dict[str, Any]:
+    """Arguments of diffusers' UNet2DConditionModel, beyond those that both kinds have."""
+    attends = [level.has_attention for level in build.levels]
+    context = next(shape[1] for name, shape in own.items() if name.endswith(_CONTEXT))
+    projection = next(shape for name, shape in own.items() if name.endswith(".proj_in.weight"))
+    configuration: dict[str, Any] = {
+        "down_block_types": tuple("CrossAttnDownBlock2D" if yes else "DownBlock2D" for yes in attends),
+        "up_block_types": tuple("CrossAttnUpBlock2D" if yes else "UpBlock2D" for yes in reversed(attends)),
+        # the middle has the last one's depth, also where the last level itself attends to nothing (SDXL's refiner)
+        "transformer_layers_per_block": tuple(level.depth or build.middle_depth for level in build.levels),
+        "cross_attention_dim": context,
+        "attention_head_dim": tuple(_heads(width, family) for width in build.widths),  # their number, whatever it is called
+        "use_linear_projection": len(projection) == 2,
+        "only_cross_attention": _only_cross(own, build, family, context),
     }
     if "label_emb.0.0.weight" in own:
         configuration |= {
             "class_embed_type": "projection",
             "projection_class_embeddings_input_dim": own["label_emb.0.0.weight"][1],
         }
+    elif "label_emb.weight" in own:
+        configuration["num_class_embeds"] = own["label_emb.weight"][0]
     return configuration
 
 
-def _levels(own: Shapes) -> list[tuple[int, int, int]]:
-    """(channels, residual blocks, transformer depth) of each level, from the input blocks."""
-    levels: list[list[int]] = [[0, 0, 0]]
-    count = 1 + max(int(name.split(".")[1]) for name in own if name.startswith("input_blocks."))
-    for i in range(1, count):
-        if f"input_blocks.{i}.0.op.weight" in own:
-            levels.append([0, 0, 0])
-            continue
-        levels[-1][0] = own[f"input_blocks.{i}.0.out_layers.3.weight"][0]
-        levels[-1][1] += 1
-        depth = [int(name.split(".")[4]) + 1 for name in own if name.startswith(f"input_blocks.{i}.1.transformer_blocks.")]
-        levels[-1][2] = max([levels[-1][2], *depth])
-    return [(width, blocks, depth) for width, blocks, depth in levels]
+def _only_cross(own: Shapes, build: Tower, family: Family, context: int) -> tuple[bool, ...]:
+    """Levels whose first attention looks at the context too, instead of at the picture itself (x4).
 
-
-def unet_key(name: str, blocks: int) -> str | None:
-    """The diffusers name of one key of the original U-Net (without prefix); None for what no network needs.
-
-    Args:
-        blocks: residual blocks of a level.
+    Where keys are as wide as the context but not as the level, the shapes say so. Where all three are equally wide
+    nothing in the file does: there the row, or the YAML, knows ("disable_self_attentions", level by level; all but the
+    last level where the number of levels is another).
     """
-    part, _, rest = name.partition(".")
-    if part == "time_embed":
-        return f"time_embedding.linear_{1 if rest.startswith('0') else 2}.{rest.split('.')[-1]}"
-    if part == "label_emb":
-        return f"class_embedding.linear_{1 if rest.startswith('0.0') else 2}.{rest.split('.')[-1]}"
-    if part == "out":
-        return f"{'conv_norm_out' if rest.startswith('0') else 'conv_out'}.{rest.split('.')[-1]}"
-    if name.startswith("input_blocks.0.0."):
-        return f"conv_in.{name.split('.')[-1]}"
-    if part == "middle_block":
-        index, _, inner = rest.partition(".")
-        kind = ("resnets.0", "attentions.0", "resnets.1")[int(index)]
-        return f"mid_block.{kind}.{_inner(inner)}"
-    if part not in ("input_blocks", "output_blocks"):
-        return None
-    number, slot, inner = rest.split(".", 2)
-    if part == "input_blocks":
-        level, layer = divmod(int(number) - 1, blocks + 1)
-        if inner.startswith("op."):
-            return f"down_blocks.{level}.downsamplers.0.conv.{inner[3:]}"
-        return f"down_blocks.{level}.{'attentions' if slot == '1' else 'resnets'}.{layer}.{_inner(inner)}"
-    level, layer = divmod(int(number), blocks + 1)
-    if inner.startswith("conv."):
-        return f"up_blocks.{level}.upsamplers.0.{inner}"
-    return f"up_blocks.{level}.{'attentions' if slot == '1' else 'resnets'}.{layer}.{_inner(inner)}"
+    told = tuple(family.configuration.get("disable_self_attentions") or ())
+    if told and len(told) != len(build.levels):
+        told = (*[True] * (len(build.levels) - 1), False)
+    only = []
+    for i, level in enumerate(build.levels):
+        keys = own.get(f"{level.first}.1.transformer_blocks.0.attn1.to_k.weight")
+        is_ambiguous = keys is None or level.width == context
+        only.append(bool(told and told[i]) if is_ambiguous else keys is not None and keys[1] == context)
+    return tuple(only)
 
 
-def _inner(name: str) -> str:
-    """A part of a residual block gets its diffusers name; a transformer's parts are called alike."""
-    for old, new in _RESNET.items():
-        if name.startswith(old + "."):
-            return new + name[len(old) :]
-    return name
-
-
-def autoencoder_configuration(shapes: Shapes, prefix: str, scale: float) -> dict[str, Any]:
-    """Arguments of diffusers' AutoencoderKL for an autoencoder in the original layout, factor 2 ** (levels - 1)."""
-    own = _inside(shapes, prefix)
-    count = 1 + max(int(name.split(".")[2]) for name in own if name.startswith("encoder.down."))
-    widths = [own[f"encoder.down.{i}.block.0.conv2.weight"][0] for i in range(count)]
-    attention = [any(name.startswith(f"encoder.down.{i}.attn.") for name in own) for i in range(count)]
+def _plain(build: Tower, family: Family) -> dict[str, Any]:
+    """Arguments of diffusers' UNet2DModel, and "heads" where their number is given: it only knows their width."""
+    way = "Resnet" if build.resamples_by_resnet else ""
+    downs = {True: "AttnDownBlock2D", False: f"{way}DownsampleBlock2D" if way else "DownBlock2D"}
+    ups = {True: "AttnUpBlock2D", False: f"{way}UpsampleBlock2D" if way else "UpBlock2D"}
+    attends = [level.has_attention for level in build.levels]
     return {
-        "in_channels": own["encoder.conv_in.weight"][1],
-        "out_channels": own["decoder.conv_out.weight"][0],
-        "latent_channels": own["decoder.conv_in.weight"][1],
-        "block_out_channels": tuple(widths),
-        "layers_per_block": 1 + max(int(name.split(".")[4]) for name in own if name.startswith("encoder.down.0.block.")),
-        "down_block_types": tuple("AttnDownEncoderBlock2D" if yes else "DownEncoderBlock2D" for yes in attention),
-        "up_block_types": tuple("AttnUpDecoderBlock2D" if yes else "UpDecoderBlock2D" for yes in reversed(attention)),
-        "mid_block_add_attention": any(name.startswith("encoder.mid.attn_1.") for name in own),
-        "scaling_factor": scale,
-        "sample_size": 512,  # only tiles look at it; diffusers' default of 32 would make them 4 latents wide
-        "norm_num_groups": 32,
+        "down_block_types": tuple(downs[yes] for yes in attends),
+        "up_block_types": tuple(ups[yes] for yes in reversed(attends)),
+        "downsample_type": "resnet" if way else "conv",
+        "upsample_type": "resnet" if way else "conv",
+        "attention_head_dim": family.head_width or math.gcd(*build.widths),
+        "attn_norm_num_groups": 32,  # else the middle's attention has no norm where the time step scales and shifts
+        "heads": None if family.head_width else family.heads or 8,
     }
 
 
-_VAE_RENAMES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
-    (r"\.down\.(\d+)\.block\.(\d+)\.", r".down_blocks.\1.resnets.\2."),
-    (r"\.down\.(\d+)\.attn\.(\d+)\.", r".down_blocks.\1.attentions.\2."),
-    (r"\.down\.(\d+)\.downsample\.", r".down_blocks.\1.downsamplers.0."),
-    (r"\.mid\.block_(\d)\.", lambda found: f".mid_block.resnets.{int(found[1]) - 1}."),
-    (r"\.mid\.attn_1\.", ".mid_block.attentions.0."),
-    (r"\.nin_shortcut\.", ".conv_shortcut."),
-    (r"\.norm_out\.", ".conv_norm_out."),
-    (r"(attentions\.\d+)\.norm\.", r"\1.group_norm."),
-    (r"(attentions\.\d+)\.([qkv])\.", r"\1.to_\2."),
-    (r"(attentions\.\d+)\.proj_out\.", r"\1.to_out.0."),
-)
+def _moved(name: str, shape: tuple[int, ...], build: Tower, heads: dict[int, int] | None) -> dict[str, View | None]:
+    """The diffusers names of one key of the original U-Net (without prefix); none for what is not known.
+
+    Args:
+        heads: of plain attentions by their width; None in a U-Net of transformers.
+    """
+    module, _, leaf = name.rpartition(".")
+    if module in _ENDS:
+        return {f"{_ENDS[module]}.{leaf}": None}
+    if name.startswith("middle_block.") and name.split(".")[1] in ("0", "1", "2"):
+        _, number, inner = name.split(".", 2)
+        return _inner(f"mid_block.{_MIDDLE[int(number)]}", inner, shape, heads)
+    found = _BLOCK.fullmatch(name)
+    if not found:
+        return {}
+    side, number, slot, inner = found.groups()
+    level, layer = divmod(int(number) - (side == "input_blocks"), build.blocks + 1)
+    block = f"{'down_blocks' if side == 'input_blocks' else 'up_blocks'}.{level}"
+    is_resnet = any(inner.startswith(part + ".") for part in _RESNET)
+    if side == "input_blocks" and layer == build.blocks:
+        place = f"{block}.downsamplers.0"
+        return {f"{place}.conv.{inner[3:]}": None} if inner.startswith("op.") else _inner(place, inner, shape, heads)
+    if slot != "0" and (is_resnet or inner.startswith("conv.")):
+        return _inner(f"{block}.upsamplers.0", inner, shape, heads)
+    return _inner(f"{block}.{'resnets' if slot == '0' else 'attentions'}.{layer}", inner, shape, heads)
 
 
-def autoencoder_key(name: str, levels: int) -> str | None:
-    """The diffusers name of one key of the original autoencoder (without prefix); None for what no network needs."""
-    if not name.startswith(("encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "quantize.")):
-        return None
-    name = re.sub(r"\.up\.(\d+)\.block\.(\d+)\.", lambda m: f".up_blocks.{levels - 1 - int(m[1])}.resnets.{m[2]}.", name)
-    name = re.sub(r"\.up\.(\d+)\.attn\.(\d+)\.", lambda m: f".up_blocks.{levels - 1 - int(m[1])}.attentions.{m[2]}.", name)
-    name = re.sub(r"\.up\.(\d+)\.upsample\.", lambda m: f".up_blocks.{levels - 1 - int(m[1])}.upsamplers.0.", name)
-    for pattern, new in _VAE_RENAMES:
-        name = re.sub(pattern, new, name)
-    return name
+def _inner(place: str, name: str, shape: tuple[int, ...], heads: dict[int, int] | None) -> dict[str, View | None]:
+    """A part of a residual block or of an attention. A transformer's parts are called alike on both sides."""
+    for old, new in _RESNET.items():
+        if name.startswith(old + "."):
+            return {f"{place}.{new}{name[len(old) :]}": None}
+    if heads is None or ".attentions." not in place:
+        return {f"{place}.{name}": None}
+    part, _, leaf = name.rpartition(".")
+    if part == "qkv":
+        return {f"{place}.to_{letter}.{leaf}": _of_heads(i, heads[shape[0] // 3]) for i, letter in enumerate("qkv")}
+    if part == "proj_out":  # a convolution over a line of places there, a matrix here
+        return {f"{place}.to_out.0.{leaf}": (lambda tensor: tensor[:, :, 0]) if len(shape) == 3 else None}
+    return {f"{place}.group_norm.{leaf}": None} if part == "norm" else {}
 
 
-def text_key(name: str) -> str | None:
-    """The name in transformers' CLIPTextModel of one key of SD 1's text encoder (behind its prefix)."""
-    name = name.removeprefix("text_model.")
-    return None if name.endswith("position_ids") else name
+def _of_heads(number: int, heads: int) -> View:
+    """Query, key or value of an attention block: the file has the three of the first head, then those of the next."""
 
+    def view(tensor: Tensor) -> Tensor:
+        width = tensor.shape[0] // 3
+        parts = tensor.reshape(heads, 3, width // heads, -1)[:, number]
+        return parts.reshape(width, -1) if tensor.ndim > 1 else parts.reshape(width)
 
-def renamed(names: Iterator[str], prefix: str, rename: Callable[[str], str | None]) -> dict[str, str]:
-    """Old key -> new key for all keys behind the prefix that a network needs."""
-    found = {name: rename(name[len(prefix) :]) for name in names if name.startswith(prefix)}
-    return {old: new for old, new in found.items() if new is not None}
+    return view

@@ -1,0 +1,168 @@
+"""Builds a network without weights, and makes a file's tensors its parameters. No random numbers, no gaps, no copies."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from webui.checkpoints import encoders
+from webui.checkpoints.layout.part import Part
+from webui.contract.errors import CheckpointReadError
+
+_log = logging.getLogger(__name__)
+
+
+def load_part(part: Part, tensors: Mapping[str, Tensor], file: str) -> nn.Module:
+    """The network of a part, with its tensors of the file.
+
+    Raises:
+        CheckpointReadError: a tensor is missing or has another shape.
+    """
+    return assign(build(part.kind, part.configuration), part.state(tensors), file)
+
+
+def build(kind: str, configuration: Mapping[str, Any]) -> nn.Module:
+    """A network on the meta device.
+
+    Args:
+        kind: "unet", "plain-unet", "kl", "vq", "clip", "openclip", "bert", "class", "rescale", "clip-image",
+            "openclip-image" or "depth".
+        configuration: as webui.checkpoints.layout reads it off a file.
+    """
+    values = dict(configuration)
+    with torch.device("meta"):
+        match kind:
+            case "unet":
+                return _unet(values)
+            case "plain-unet":
+                return _plain_unet(values)
+            case "kl" | "vq":
+                return _autoencoder(kind, values)
+            case "clip" | "openclip":
+                return _text(kind, values)
+            case "clip-image" | "openclip-image":
+                return _image(values)
+            case "depth":
+                return _depth(values)
+            case "bert":
+                return encoders.BertEncoder(**values)
+            case "class":
+                return encoders.ClassTable(**values)
+            case "rescale":
+                return encoders.MapRescaler(**values)
+    raise ValueError(f"no network of the kind {kind!r} is known")
+
+
+def _unet(values: dict[str, Any]) -> nn.Module:
+    from diffusers import UNet2DConditionModel  # seconds to import: only when a checkpoint is really opened
+
+    network = UNet2DConditionModel(**values)
+    if network.class_embedding is not None:
+        network.class_embedding.register_forward_pre_hook(_as_numbers if values.get("num_class_embeds") else _as_vector)
+    return network
+
+
+def _as_vector(network: nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor]:
+    """(B, D) in the weights' number format."""
+    return (arguments[0].to(next(network.parameters()).dtype),)
+
+
+def _as_numbers(_network: nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor]:
+    """(B, 1) float to (B,) rows of a table."""
+    return (arguments[0].flatten().round().long(),)
+
+
+def _plain_unet(values: dict[str, Any]) -> nn.Module:
+    from diffusers import UNet2DModel
+    from diffusers.models.attention_processor import Attention
+
+    heads = values.pop("heads")
+    network = UNet2DModel(**values)
+    for part in network.modules() if heads else ():
+        if isinstance(part, Attention):  # UNet2DModel only knows heads of one width; here is one number of them
+            part.heads = part.sliceable_head_dim = heads
+            part.scale = (part.inner_dim // heads) ** -0.5
+    return network
+
+
+def _autoencoder(kind: str, values: dict[str, Any]) -> nn.Module:
+    from diffusers import AutoencoderKL, VQModel
+
+    if kind == "vq":
+        return VQModel(**values)
+    channels, inner = values.pop("embed_dim"), values["latent_channels"]
+    network = AutoencoderKL(**values)
+    if channels != inner:  # latents of another width than the convolutions around them, as the original allows
+        network.quant_conv = nn.Conv2d(2 * inner, 2 * channels, 1)
+        network.post_quant_conv = nn.Conv2d(channels, inner, 1)
+    return network
+
+
+def _text(kind: str, values: dict[str, Any]) -> nn.Module:
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    cut, projected = values.pop("layers_cut", 0), values.pop("projection_dim", None)
+    ends = {"bos_token_id": encoders.LAST_WORD - 1, "eos_token_id": encoders.LAST_WORD, "pad_token_id": encoders.LAST_WORD}
+    network = CLIPTextModel(CLIPTextConfig(**ends, **values))
+    projection = nn.Linear(values["hidden_size"], projected, bias=False) if projected else None
+    return encoders.TextEncoder(kind, network, projection, cut)
+
+
+def _image(values: dict[str, Any]) -> nn.Module:
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    return encoders.ImageEncoder(CLIPVisionModelWithProjection(CLIPVisionConfig(**values)))
+
+
+def _depth(values: dict[str, Any]) -> nn.Module:
+    from transformers import DPTConfig, DPTForDepthEstimation
+
+    hybrid = {
+        "is_hybrid": True,
+        "neck_hidden_sizes": [256, 512, 768, 768],
+        "reassemble_factors": [1, 1, 1, 0.5],
+        "readout_type": "project",
+        "use_bias_in_fusion_residual": True,
+        "layer_norm_eps": 1e-6,  # timm's; transformers has another one by default
+    }
+    return encoders.DepthEstimator(DPTForDepthEstimation(DPTConfig(**hybrid | values)))
+
+
+def assign(network: nn.Module, state: Mapping[str, Tensor], file: str) -> nn.Module:
+    """Make the tensors the network's parameters, as they are; every one must be there and fit.
+
+    Args:
+        file: its name, for the error.
+
+    Raises:
+        CheckpointReadError: a tensor is missing or has another shape.
+    """
+    wanted = network.state_dict()
+    missing = sorted(set(wanted) - set(state))
+    wrong = sorted(key for key in wanted if key in state and wanted[key].shape != state[key].shape)
+    if missing or wrong:
+        first = missing[0] if missing else wrong[0]
+        reason = "is missing" if missing else "has another shape"
+        raise CheckpointReadError(
+            f"{file} is damaged or of an unknown kind: {first} {reason} ({len(missing) + len(wrong)} in all)."
+        )
+    unused = sorted(set(state) - set(wanted))
+    if unused:
+        _log.info("%s: %d tensors have no use here, the first is %s", file, len(unused), unused[0])
+    network.load_state_dict({key: state[key] for key in wanted}, strict=True, assign=True)
+    _fill_places(network)
+    return network.eval().requires_grad_(False)
+
+
+def _fill_places(network: nn.Module) -> None:
+    """Buffers outside the state: CLIP's numbers of places. Left on meta they would make NaN of everything, silently."""
+    for part in network.modules():
+        for name, buffer in part.named_buffers(recurse=False):
+            if buffer.is_meta and name == "position_ids":
+                setattr(part, name, torch.arange(buffer.shape[-1])[None])
+            elif buffer.is_meta:
+                raise RuntimeError(f"{type(part).__name__}.{name} was built without a value")

@@ -9,7 +9,7 @@ from tests.shared import shared
 from webui import __version__
 from webui.contract.errors import PluginError
 from webui.contract.infotext import Infotext, quote, read, split_sampler, to_request, unquote, write
-from webui.contract.request import GenerationRequest, request_from
+from webui.contract.request import PICTURES, Box, GenerationRequest, request_from
 from webui.contract.result import CheckpointName
 
 SAMPLERS = ["DPM++ 2M", "DPM++ SDE", "DPM++ 2M SDE", "DPM++ 2M SDE Heun", "DPM++ 3M SDE", "Euler a", "Euler", "LMS", "Heun"]
@@ -21,11 +21,42 @@ FULL = GenerationRequest(
 )
 ODD = list(" \n\t,:\"'\\()[]{}<>#|x1aZ-/_") + ["\r", "\x00", "\x7f", "\u2028", "\x85", "\xa0", "é", "猫", "🐈", "\ufffd"]
 PIECES = ["Negative prompt:", "\nNegative prompt: ", "Steps: 20, Sampler: Euler, Seed: 1", "512x768", ", Version: 1", '""', "\\n"]
-PIECES += ["Exact prompt: \"x\"", "\nSteps: 1, Seed: 2, Size: 64x64", "  ", "\n\n", "BREAK", "AND"]
+PIECES += ['Exact prompt: "x"', "\nSteps: 1, Seed: 2, Size: 64x64", "  ", "\n\n", "BREAK", "AND"]
 
 
 def some_text(rng: random.Random) -> str:
     return "".join(rng.choice(PIECES) if rng.random() < 0.2 else rng.choice(ODD) for _ in range(rng.randrange(14)))
+
+
+def some_inputs(rng: random.Random) -> dict[str, Any]:
+    """Values of some of the fields that only some families read."""
+
+    def size() -> int:
+        return rng.choice([0, 1024, rng.randint(0, 65536)])
+
+    box = Box(rng.choice(["17", "dog, big", some_text(rng)]), rng.random(), -rng.random(), 0.1 + rng.random(), 0.5)
+    values: dict[str, Any] = {
+        "long_prompt": "Cut",
+        "second_prompt": some_text(rng),
+        "second_negative_prompt": some_text(rng),
+        "class_label": rng.choice(["tench, Tinca tinca", "17", "512x768", some_text(rng)]),
+        "boxes": (box, Box("3", 0.0, 0.0, 1.0, 1.0)),
+        "mix": rng.random(),
+        "strength": rng.choice([0.0, 1.0, rng.random()]),
+        "noise_level": rng.randint(0, 999),
+        "original_width": size(),
+        "original_height": size(),
+        "crop_left": size(),
+        "crop_top": size(),
+        "target_width": size(),
+        "target_height": size(),
+        "aesthetic_score": rng.uniform(0, 10),
+        "negative_aesthetic_score": rng.uniform(0, 10),
+        "refiner": rng.choice(["sd_xl_refiner_1.0 [7440042bbd]", "folder/refiner, new.safetensors"]),
+        "refiner_switch": rng.random(),
+    }
+    pictures = {name: f"{rng.randrange(16**64):064x}" for name in PICTURES}
+    return {name: value for name, value in (values | pictures).items() if rng.random() < 0.4}
 
 
 def some_request(rng: random.Random) -> GenerationRequest:
@@ -51,6 +82,7 @@ def some_request(rng: random.Random) -> GenerationRequest:
         clip_skip=rng.randint(1, 12),
         emphasis=rng.choice(["Original", "No norm", "Ignore", "None"]),
         eta=maybe(rng.random()),
+        **some_inputs(rng),
         sampler_options=maybe({"s_churn": rng.random(), "order": 2, "variant": some_text(rng)}, {}),
         extras=maybe({"some extension": {"text": some_text(rng), "on": True}}, {}),
     )
@@ -75,16 +107,49 @@ def test_what_is_written_is_read_back_equal(seed):
     assert (found.prompt, found.negative_prompt) == (request.prompt, request.negative_prompt)
     assert {key: found.value(key) for key in extra} == extra
     assert found.checkpoint == CHECKPOINT
-    values, notes = to_request(found, SAMPLERS, SCHEDULES)
+    values, notes = to_request(found, SAMPLERS, SCHEDULES, lambda name: True)
     assert request_from(values) == request
     assert notes == ([f"Not used here: {', '.join(key for key in found.fields if key.startswith('Extra '))}."] if extra else [])
+
+
+def test_a_refiner_is_written_under_the_names_that_others_read():
+    text = write(dataclasses.replace(FULL, refiner="sd_xl_refiner_1.0 [7440042bbd]"), CHECKPOINT)
+    assert "Refiner: sd_xl_refiner_1.0 [7440042bbd], Refiner switch at: 0.8," in text
+
+
+def test_a_picture_is_found_again_while_it_is_kept_and_told_when_it_is_not():
+    text = write(dataclasses.replace(FULL, image="a" * 64, mask="b" * 64, strength=0.5), CHECKPOINT)
+    values, notes = to_request(read(text), SAMPLERS, SCHEDULES, lambda name: name == "a" * 64)
+    assert (values["image"], values["strength"], "mask" in values) == ("a" * 64, 0.5, False)
+    assert notes == ["Mask: the picture is not kept here (any more). Give it again."]
+    assert "image" not in to_request(read(text), SAMPLERS, SCHEDULES)[0]
+
+
+@pytest.mark.parametrize("value", ["17", '"[[1, 2]"', '"[[\\"17\\", 0, 0, 0, 1]]"', '"{}"'])
+def test_boxes_that_are_none_are_refused_with_a_word(value):
+    values, notes = to_request(read(f"moth\nSteps: 5, Seed: 1, Sampler: Euler, Boxes: {value}"), SAMPLERS, SCHEDULES)
+    assert "boxes" not in values
+    assert any(note.startswith("Boxes was not taken over. Box") for note in notes)
+
+
+def test_the_strength_of_another_programs_second_pass_is_not_taken_for_ours():
+    fields = "Steps: 5, Seed: 1, Sampler: Euler, Denoising strength: 0.4"
+    assert to_request(read(f"moth\n{fields}"), SAMPLERS, SCHEDULES)[0]["strength"] == 0.4
+    assert "strength" not in to_request(read(f"moth\n{fields}, Hires upscale: 2"), SAMPLERS, SCHEDULES)[0]
 
 
 @pytest.mark.parametrize(
     "prompt",
     [
-        "", "Negative prompt: not one", "a\nNegative prompt: b", "Steps: 20, Sampler: Euler, Seed: 3",
-        " a \n b", "a\r\nb", "\n", "a\n\n", "\0",
+        "",
+        "Negative prompt: not one",
+        "a\nNegative prompt: b",
+        "Steps: 20, Sampler: Euler, Seed: 3",
+        " a \n b",
+        "a\r\nb",
+        "\n",
+        "a\n\n",
+        "\0",
     ],
 )
 @pytest.mark.parametrize("negative", ["", "blur", "Negative prompt: x\n", "Steps: 20, Sampler: Euler, Seed: 3"])
@@ -119,7 +184,7 @@ def test_a_field_with_an_unreadable_name_is_refused(key):
 
 
 def test_fields_of_the_convention_stand_at_their_place_and_the_rest_before_the_version():
-    text = write(FULL, CHECKPOINT, {"Zeal": "much", "Denoising strength": "0.5", "VAE": "x.pt"})
+    text = write(dataclasses.replace(FULL, strength=0.5), CHECKPOINT, {"Zeal": "much", "VAE": "x.pt"})
     keys = [key for key, _ in read(text).pairs]
     assert keys.index("Model") < keys.index("VAE") < keys.index("Denoising strength") < keys.index("RNG") < keys.index("Zeal")
     assert keys[-1] == "Version"
@@ -158,7 +223,10 @@ def test_sampler_options_that_are_no_object_are_refused_with_a_word(value):
 @pytest.mark.parametrize(
     "rest, source",
     [
-        ("", "NV"), (", RNG: GPU", "NV"), (", RNG: CPU", "CPU"), (", Version: ComfyUI", "CPU"),
+        ("", "NV"),
+        (", RNG: GPU", "NV"),
+        (", RNG: CPU", "CPU"),
+        (", Version: ComfyUI", "CPU"),
         (f", Version: latent-webui {__version__}", "CPU"),
     ],
 )

@@ -18,13 +18,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from webui import __version__
 from webui.contract.errors import FieldError, PluginError
-from webui.contract.request import GenerationRequest, request_from
+from webui.contract.request import FIELDS, GenerationRequest, request_from
 from webui.contract.result import CheckpointName
 
 PROGRAM = "latent-webui"
@@ -41,6 +41,30 @@ ORDER = (
 LAST = (EXACT, EXACT_NEGATIVE, "Version", "User")
 SAMPLER_OPTIONS = {"s_churn": "Sigma churn", "s_tmin": "Sigma tmin", "s_tmax": "Sigma tmax", "s_noise": "Sigma noise"}
 """Options of samplers that have a name of their own in infotext; the others stand in one JSON field."""
+PICTURE_KEYS = {
+    "image": "Input image hash",
+    "second_image": "Second image hash",
+    "mask": "Mask hash",
+    "depth": "Depth map hash",
+    "map": "Label map hash",
+}
+"""A picture of the request is written by its name, which is the hash of its file."""
+TEXTS = {
+    "Class": "class_label",
+    "Second prompt": "second_prompt",
+    "Second negative prompt": "second_negative_prompt",
+    "Refiner": "refiner",
+    "Long prompt": "long_prompt",
+    "Emphasis": "emphasis",
+}
+SCORES = {"Aesthetic score": "aesthetic_score", "Negative aesthetic score": "negative_aesthetic_score"}
+SIZES = {
+    "Seed resize from": ("seed_from_width", "seed_from_height"),
+    "Original size": ("original_width", "original_height"),
+    "Crop": ("crop_left", "crop_top"),
+    "Target size": ("target_width", "target_height"),
+}
+"""Two numbers each: width and height, left and top."""
 SILENT = re.compile(
     r"(Model|Model hash|VAE|VAE hash|Version|User|Lora hashes|TI hashes|Hashes|lora|embed|Created Date|Civitai .*"
     r"|Schedule type|Exact .*|Batch (size|pos)|Size|Eta|Eta DDIM)$"
@@ -157,10 +181,23 @@ def _fields(request: GenerationRequest) -> dict[str, str]:
         "ENSD": str(request.step_seed_shift or ""),
         "RNG": request.noise_source,
         "Eta DDIM" if request.sampler.startswith("DDIM") else "Eta": _number(request.eta),
-        "Emphasis": request.emphasis if request.emphasis != "Original" else "",
+        "Denoising strength": _number(request.strength) if request.strength != _default("strength") else "",
+        "Noise level": _number(request.noise_level),
     }
-    if request.seed_from_width or request.seed_from_height:
-        fields["Seed resize from"] = f"{request.seed_from_width}x{request.seed_from_height}"
+    for key, name in TEXTS.items():
+        fields[key] = getattr(request, name) if getattr(request, name) != _default(name) else ""
+    for key, (first, second) in SIZES.items():
+        if getattr(request, first) or getattr(request, second):
+            fields[key] = f"{getattr(request, first)}x{getattr(request, second)}"
+    for name, key in PICTURE_KEYS.items():
+        fields[key] = getattr(request, name)
+    if request.refiner or request.refiner_switch != _default("refiner_switch"):
+        fields["Refiner switch at"] = _number(request.refiner_switch)
+    for key, name in (("Image mix", "mix"), *SCORES.items()):
+        fields[key] = _number(getattr(request, name)) if getattr(request, name) != _default(name) else ""
+    if request.boxes:
+        boxes = [[box.label, box.x, box.y, box.width, box.height] for box in request.boxes]
+        fields["Boxes"] = json.dumps(boxes, ensure_ascii=False)
     others = dict(request.sampler_options)
     for option, key in SAMPLER_OPTIONS.items():
         if isinstance(others.get(option), int | float) and not isinstance(others[option], bool):
@@ -170,6 +207,10 @@ def _fields(request: GenerationRequest) -> dict[str, str]:
     if request.extras:
         fields["Extensions"] = json.dumps(dict(request.extras), ensure_ascii=False)
     return fields
+
+
+def _default(name: str) -> Any:
+    return FIELDS[name].default
 
 
 def _number(value: float | None) -> str:
@@ -245,20 +286,26 @@ _NUMBERS: dict[str, tuple[str, type[int] | type[float]]] = {
     "Size-2": ("height", int),
     "Variation seed": ("variation_seed", int),
     "Variation seed strength": ("variation_strength", float),
-    "Seed resize from-1": ("seed_from_width", int),
-    "Seed resize from-2": ("seed_from_height", int),
     "Clip skip": ("clip_skip", int),
     "ENSD": ("step_seed_shift", int),
+    "Noise level": ("noise_level", int),
+    "Image mix": ("mix", float),
+    "Refiner switch at": ("refiner_switch", float),
+    **{key: (name, float) for key, name in SCORES.items()},
+    **{f"{key}-{place}": (name, int) for key, pair in SIZES.items() for place, name in enumerate(pair, 1)},
 }
 
 
-def to_request(infotext: Infotext, samplers: Collection[str], schedules: Collection[str]) -> tuple[dict[str, Any], list[str]]:
+def to_request(
+    infotext: Infotext, samplers: Collection[str], schedules: Collection[str], has_picture: Callable[[str], bool] | None = None
+) -> tuple[dict[str, Any], list[str]]:
     """The fields of a request that a text sets, and what could not be taken over, a sentence each.
 
     Args:
         infotext: from anywhere: only fields that a request knows are set, and only within their limits. The
             checkpoint is not among them (infotext.checkpoint names it): changing it is the user's choice.
         samplers, schedules: the names that exist, aliases too if they shall be understood; in any case of letters.
+        has_picture: whether a picture of that name is still kept; None: none is.
 
     Returns:
         values for request_from (or dataclasses.replace), and the notes.
@@ -279,6 +326,10 @@ def to_request(infotext: Infotext, samplers: Collection[str], schedules: Collect
             request_from({name: values[name]})
         except FieldError as error:
             notes.append(str(error))
+            del values[name]
+    for name, key in PICTURE_KEYS.items():
+        if name in values and not (has_picture and has_picture(values[name])):
+            notes.append(f"{key.removesuffix(' hash')}: the picture is not kept here (any more). Give it again.")
             del values[name]
     if "width" not in values or "height" not in values:
         values = {name: value for name, value in values.items() if name not in ("width", "height")}
@@ -301,8 +352,18 @@ def _candidates(infotext: Infotext, notes: list[str]) -> Iterator[tuple[str, str
                 notes.append(f"{key} was not taken over: {fields[key][:60]!r} is not a number.")
             else:
                 yield key, name, number
-    if "Emphasis" in fields:
-        yield "Emphasis", "emphasis", fields["Emphasis"]
+    for key, name in TEXTS.items():
+        if (text := infotext.value(key)) is not None:
+            yield from ((used, name, text) for used in (key, f"{key}-1", f"{key}-2") if used in fields)
+    for name, key in PICTURE_KEYS.items():
+        if re.fullmatch(r"[0-9a-f]{64}", fields.get(key, "")):  # other programs write shorter hashes of their own
+            yield key, name, fields[key]
+    if "Denoising strength" in fields and "Hires upscale" not in fields:  # there it belongs to a second pass
+        strength = _parse(fields["Denoising strength"], float)
+        if strength is not None:
+            yield "Denoising strength", "strength", strength
+    if "Boxes" in fields:
+        yield "Boxes", "boxes", _json_value(fields["Boxes"])
     if "RNG" in fields or "Seed" in fields:
         # A missing RNG means the GPU's generator, which NV computes on any device; ComfyUI's noise is the CPU's.
         missing = "CPU" if infotext.is_ours or "ComfyUI" in fields.get("Version", "") else "GPU"
@@ -340,14 +401,20 @@ def _parse(text: str, kind: type[int] | type[float]) -> int | float | None:
 
 
 def _json_object(text: str) -> dict[str, Any] | None:
+    value = _json_value(text)
+    return value if isinstance(value, dict) else None
+
+
+def _json_value(text: str) -> Any:
+    """None where it is not JSON."""
+
     def refuse(constant: str) -> None:
         raise ValueError(constant)
 
     try:
-        value = json.loads(text, parse_constant=refuse)
+        return json.loads(text, parse_constant=refuse)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
 
 
 def _sampling(

@@ -19,6 +19,7 @@ import torch
 from webui.checkpoints import memory
 from webui.checkpoints.arithmetic import Arithmetic, choose, laid_out
 from webui.checkpoints.catalog import Catalog, Entry
+from webui.checkpoints.download import Shelf
 from webui.checkpoints.load import load
 from webui.checkpoints.model import Model
 from webui.contract.errors import CheckpointError, CheckpointReadError
@@ -50,13 +51,26 @@ class Checkpoints:
         device: to compute on.
         kept: folder for what is worth remembering (the chosen arithmetic).
         host_memory_share: of the memory that is free at start, for checkpoints that are not in use.
+        shelf: files that are not bundled, and that some families need.
+        dtype: the number format to compute in; None: the one that is found to be fastest here.
     """
 
-    def __init__(self, catalog: Catalog, chosen: str, device: torch.device, kept: Path, host_memory_share: float = 0.5) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        chosen: str,
+        device: torch.device,
+        kept: Path,
+        host_memory_share: float = 0.5,
+        shelf: Shelf | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         self.catalog = catalog
+        self.shelf = shelf
         self.device = device
         self._chosen = chosen
         self._kept = kept
+        self._dtype = dtype
         self._budget = int(memory.free_bytes(device) * host_memory_share)
         self._lock = threading.RLock()
         self._loading = threading.Lock()  # one load at a time; asking what is resident never waits for it
@@ -171,13 +185,17 @@ class Checkpoints:
         if entry.size <= SMALL:
             entry = self.catalog.hash(entry)
         try:
-            model = load(entry.path, identity, entry.title, entry.checkpoint_name)
-            arithmetic = choose(model.unet, identity.family, self.device, self._kept / "arithmetic.json")
-            _place(model, self.device, arithmetic)
+            model = load(entry.path, identity, entry.title, entry.checkpoint_name, self.shelf)
+            _place(model, self.device, self._arithmetic(model))
         except CheckpointError as error:
             self.catalog.mark(entry.title, str(error))
             raise
         return entry, model
+
+    def _arithmetic(self, model: Model) -> Arithmetic:
+        if self._dtype is not None or model.unet is None:  # an autoencoder alone is exact: there is nothing to be quick about
+            return Arithmetic(self._dtype or torch.float32, channels_last=False)
+        return choose(model.unet, model.family, self.device, self._kept / "arithmetic.json")
 
     def _hash(self, entry: Entry) -> None:
         hashed = self.catalog.hash(entry)
@@ -200,12 +218,18 @@ class Checkpoints:
 
 
 def _place(model: Model, device: torch.device, arithmetic: Arithmetic) -> None:
-    """Bring the networks to a device, in the chosen arithmetic. Copies, so that nothing hangs on the mapped file."""
+    """Bring the networks to a device, in the chosen arithmetic. Copies, so that nothing hangs on the mapped file; the
+    file's pages are let go as they are copied."""
     model.memory_format = arithmetic.memory_format
+    pages = memory.MappedPages(model.path) if model.path is not None and model.path.is_file() else None
     for network in model.networks:
         for parameter in network.parameters():
-            parameter.data = parameter.data.to(device, arithmetic.dtype, copy=True)
+            mapped = parameter.data
+            parameter.data = mapped.to(device, arithmetic.dtype, copy=True)
+            if pages is not None:
+                pages.let_go(mapped)
         for buffer in network.buffers():
             buffer.data = buffer.data.to(device, copy=True)
-    for network in (model.unet, model.autoencoder):
-        laid_out(network, arithmetic)
+    for large in (model.unet, model.autoencoder):
+        if large is not None:
+            laid_out(large, arithmetic)

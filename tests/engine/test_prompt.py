@@ -104,7 +104,7 @@ def test_chunks_hold_75_tokens_each(number, room):
 
 def test_other_encoders_have_other_marks():
     (chunk,) = chunks("a (b:2)", letters, start=1, end=2, pad=0)
-    assert chunk.ids == (1, 1001, 1001, *[0] * 73, 2)
+    assert chunk.ids == (1, 1001, 1001, 2, *[0] * 73)
     assert chunk.weights == (1.0, 1.0, 2.0, *[1.0] * 74)
 
 

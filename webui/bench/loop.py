@@ -10,7 +10,6 @@ import io
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +18,11 @@ from webui.bench.table import Row, cpu_seconds
 from webui.checkpoints.families import SD1
 from webui.checkpoints.load import noise_levels
 from webui.checkpoints.model import Model
-from webui.contract.parts import Parts
+from webui.contract.parts import Inputs, Parts
 from webui.contract.request import GenerationRequest
 from webui.contract.result import CheckpointName, Progress
 from webui.engine import generate, plan
+from webui.engine.start import begin
 
 SIDE = 256
 PROMPT = "a red sphere on a checkered floor"
@@ -54,8 +54,8 @@ class Encode(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
 
-    def forward(self, input_ids: Tensor, **_: object) -> Any:
-        return type("Output", (), {"last_hidden_state": torch.zeros(*input_ids.shape, 768)})()
+    def forward(self, ids: Tensor, *_: object) -> tuple[Tensor, None]:
+        return torch.zeros(*ids.shape, 768), None
 
 
 class Bar:
@@ -72,7 +72,7 @@ class Bar:
 
 
 def ours(sampler: str, parts: Parts) -> Callable[[int], None]:
-    model = Model("stub", CheckpointName("stub"), SD1, Answer(), nn.Identity(), (Encode(),), noise_levels(SD1))
+    model = Model("stub", CheckpointName("stub"), SD1, Answer(), nn.Identity(), {"text": Encode()}, noise_levels(SD1))
     bar = Bar()
 
     def run(steps: int) -> None:
@@ -81,7 +81,8 @@ def ours(sampler: str, parts: Parts) -> Callable[[int], None]:
         )
         (batch,) = plan.batches(request)
         with torch.inference_mode():
-            generate.sample(request, batch, batch.stages[0], model, parts, bar)
+            walk = begin(request, batch, model, generate.table_of(model), parts, Inputs(size=(SIDE, SIDE)))
+            generate.sample(request, batch, batch.stages[0], model, parts, bar, walk)
 
     return run
 

@@ -31,7 +31,7 @@ def bench_calls(app: App) -> list[Row]:
     request = GenerationRequest(prompt="a red sphere on a checkered floor", steps=20, seed=1, sampler="DPM++ 2M")
     with app.checkpoints.use() as model:
         list(generate(request, app.checkpoints, app.parts))
-        parts = {"unet": model.unet, "text": model.text_encoders[0], "decoder": model.autoencoder.decoder}
+        parts = {"unet": model.unet, "text": model.encoders["text"], "decoder": model.autoencoder.decoder}
         handles = [network.register_forward_hook(counting(name)) for name, network in parts.items()]
         list(generate(request, app.checkpoints, app.parts))
         for handle in handles:

@@ -1,8 +1,9 @@
-"""Latents to pixels, and a quick look at latents on the way."""
+"""Pixels to latents and back, and a quick look at latents on the way."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -16,27 +17,57 @@ from webui.contract.errors import WebUIError
 _log = logging.getLogger(__name__)
 
 
+def encode(pixels: Tensor, model: Model) -> Tensor:
+    """Latents (B, C, h, w), float32 and scaled as the network sees them, of pixels (B, 3, H, W) in [-1, 1].
+
+    Of a KL autoencoder the mean of what it says, not a draw from it, so that the same picture has the same latents; of a
+    VQ autoencoder what comes before rounding to its code book (Rombach et al. 2022, arXiv:2112.10752, section 3.1).
+    """
+    return _finite(lambda dtype: _encode(pixels, model, dtype), model) * model.family.latent_scale
+
+
+def _encode(pixels: Tensor, model: Model, dtype: torch.dtype) -> Tensor:
+    x = pixels.to(model.device, dtype).contiguous(memory_format=model.memory_format)
+    with torch.inference_mode():
+        encoded = model.autoencoder.encode(x)
+        z: Tensor = encoded.latents if model.family.autoencoder == "vq" else encoded.latent_dist.mean
+    return z.float()
+
+
 def decode(latents: Tensor, model: Model) -> Image.Image:
     """One picture from clean latents (1, C, h, w), scaled as the network sees them.
 
-    A decoder that overflows in half precision (SDXL's does) is run again in float32.
+    Raises:
+        WebUIError: the picture is not finite.
+    """
+    return to_image(decoded(latents, model))
+
+
+def decoded(latents: Tensor, model: Model) -> Tensor:
+    """Pixels (B, 3, H, W), about [-1, 1], float32, of clean latents; a VQ autoencoder rounds them to its code book first.
 
     Raises:
-        WebUIError: the picture is not finite even then.
+        WebUIError: they are not finite.
     """
-    pixels = _decode(latents, model, model.dtype)
-    if not bool(torch.isfinite(pixels).all()) and model.dtype != torch.float32:
-        _log.warning("%s: the decoder overflowed in %s and was run again in float32", model.title, model.dtype)
-        model.autoencoder.to(torch.float32)
-        try:
-            pixels = _decode(latents, model, torch.float32)
-        finally:
-            model.autoencoder.to(model.dtype)
+    pixels = _finite(lambda dtype: _decode(latents, model, dtype), model)
     if not bool(torch.isfinite(pixels).all()):
         raise WebUIError(
             "The picture came out as numbers that are not finite. Try fewer steps, a lower guidance, or another sampler."
         )
-    return to_image(pixels)
+    return pixels
+
+
+def _finite(run: Callable[[torch.dtype], Tensor], model: Model) -> Tensor:
+    """What the autoencoder makes; where it overflows in half precision (SDXL's does), it is run again in float32."""
+    made = run(model.dtype)
+    if model.dtype != torch.float32 and not bool(torch.isfinite(made).all()):
+        _log.warning("%s: the autoencoder overflowed in %s and was run again in float32", model.title, model.dtype)
+        model.autoencoder.to(torch.float32)
+        try:
+            made = run(torch.float32)
+        finally:
+            model.autoencoder.to(model.dtype)
+    return made
 
 
 def _decode(latents: Tensor, model: Model, dtype: torch.dtype) -> Tensor:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from webui.contract import hookimpl
 from webui.engine import schedules
-from webui.engine.conditioners.text import clip_text
-from webui.engine.samplers import dpmpp, euler, heun, lms, unipc
+from webui.engine.conditioners import noised, pictures, sizes, text, things
+from webui.engine.samplers import dpmpp, euler, heun, lms, plms, unipc
 
 
 @hookimpl
@@ -37,6 +37,7 @@ def register_samplers(register: Callable[..., None]) -> None:
         is_random=True,
     )
     register("DDIM", euler.sample_ddim, starts_vp=True, ladder="DDIM")
+    register("PLMS", plms.sample_plms, starts_vp=True, ladder="DDIM")
     register("UniPC", unipc.sample_unipc, schedule="SGM Uniform", starts_vp=True)
 
 
@@ -62,4 +63,14 @@ def register_schedules(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_conditioners(register: Callable[..., None]) -> None:
-    register("clip-text", clip_text)
+    register("text", text.text)
+    register("sizes", sizes.sizes)
+    register("class", things.class_of)
+    register("boxes", things.boxes)
+    register("map", things.map_of, is_shared=True)
+    register("inpaint", pictures.inpaint, is_shared=True)
+    register("ldm-inpaint", pictures.ldm_inpaint, is_shared=True)
+    register("depth", pictures.depth, is_shared=True)
+    register("low-res", pictures.low_res, is_shared=True)
+    register("noised-low-res", noised.noised_low_res, is_shared=True)
+    register("image-embedding", noised.image_embedding)

@@ -2,43 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import fields, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
 
 import torch
 
 from webui.checkpoints.model import Model
 from webui.contract.errors import PluginError
-from webui.contract.parts import Conditioning, Parts
+from webui.contract.parts import Conditioning, Inputs, Parts
 from webui.contract.request import GenerationRequest
 
+Sides = tuple[Conditioning, Conditioning]
+"""(positive, negative)"""
 
-def condition(request: GenerationRequest, model: Model, parts: Parts) -> tuple[Conditioning, Conditioning]:
-    """(positive, negative), each tensor for one picture: batch dimension 1."""
-    return tuple(  # type: ignore[return-value]
-        together(
-            (parts.conditioners[name].function(request, model, negative) for name in model.family.conditioners), model.family.name
-        )
-        for negative in (False, True)
-    )
+
+def condition(request: GenerationRequest, model: Model, parts: Parts, inputs: Sequence[Inputs]) -> Sides:
+    """Both sides, each tensor with a batch dimension of the pictures: one for each of `inputs`, or of 1 where all pictures
+    are told the same. Each picture is conditioned by itself, so that it is the same bytes alone and in a batch.
+    """
+    each = inputs if model.family.noise_levels else inputs[:1]  # only noise of its own sets a picture apart from its batch
+    sides = [_sides(request, model, parts, own) for own in each]
+    return stacked([positive for positive, _ in sides]), stacked([negative for _, negative in sides])
+
+
+def _sides(request: GenerationRequest, model: Model, parts: Parts, inputs: Inputs) -> Sides:
+    positive, negative = [], []
+    for name in model.family.conditioners:
+        part = parts.conditioners[name]
+        positive.append(part.function(request, model, False, inputs))
+        negative.append(positive[-1] if part.is_shared else part.function(request, model, True, inputs))
+    return together(positive, model.family.name), together(negative, model.family.name)
 
 
 def together(made: Iterable[Conditioning], family: str) -> Conditioning:
-    """One conditioning out of those of several conditioners; two may not make the same input."""
-    whole = Conditioning()
-    for one in made:
-        for field in fields(Conditioning):
-            value = getattr(one, field.name)
-            if value is None:
-                continue
-            if getattr(whole, field.name) is not None:
-                raise PluginError(f"Two conditioners of {family} make {field.name}.")
-            whole = replace(whole, **{field.name: value})
-    return whole
+    """One conditioning out of those of several conditioners: the parts of vector and of concat behind each other, in order.
+
+    Raises:
+        PluginError: two of them make crossattn.
+    """
+    every = list(made)
+    crossattn = [one.crossattn for one in every if one.crossattn is not None]
+    if len(crossattn) > 1:
+        raise PluginError(f"Two conditioners of {family} make crossattn.")
+    vector = [one.vector for one in every if one.vector is not None]
+    concat = [one.concat for one in every if one.concat is not None]
+    return Conditioning(
+        crossattn=crossattn[0] if crossattn else None,
+        vector=torch.cat(vector, 1) if vector else None,
+        concat=torch.cat(concat, 1) if concat else None,
+    )
+
+
+def stacked(pictures: Iterable[Conditioning]) -> Conditioning:
+    """One conditioning for a batch, of the pictures' own."""
+    every = list(pictures)
+    values = {field.name: [getattr(one, field.name) for one in every] for field in fields(Conditioning)}
+    return Conditioning(**{name: torch.cat(tensors) for name, tensors in values.items() if tensors[0] is not None})
 
 
 def batched(sides: Iterable[Conditioning], size: int) -> Conditioning:
-    """The sides of guidance behind each other, each repeated for the pictures of a batch: (sides * size, ...)."""
+    """The sides of guidance behind each other, each for all pictures of a batch: (sides * size, ...)."""
     every = list(sides)
     values = {}
     for field in fields(Conditioning):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from webui.checkpoints.model import Model
+from webui.contract.errors import CheckpointReadError
 from webui.contract.parts import Conditioning, Denoise
 from webui.engine.table import NoiseTable
 
@@ -25,15 +26,17 @@ def denoiser(
         combine: makes one prediction (B, ...) of the network's raw answers (sides * B, ...); both families of
             prediction are linear in them, so it may come before the step to clean latents.
 
-    With x = clean + sigma * noise the network sees x / sqrt(1 + sigma^2) and the time step t(sigma), never rounded.
+    With x = clean + sigma * noise the network sees x / sqrt(1 + sigma^2) and the time step t(sigma), never rounded; a
+    family that rounds takes the nearest level that it was trained on instead of sigma, while x keeps its own noise.
     eps: clean = x - sigma * eps (Ho et al. 2020, arXiv:2006.11239).
     v: clean = x / (1 + sigma^2) - v * sigma / sqrt(1 + sigma^2) (Salimans & Ho 2022, arXiv:2202.00512, appendix D).
     """
-    network, dtype, device, is_v = _network(model, conditioning, sides), model.dtype, model.device, model.family.prediction == "v"
+    ask, dtype, device, is_v = network(model, conditioning, sides), model.dtype, model.device, model.family.prediction == "v"
     concat = None if conditioning.concat is None else conditioning.concat.to(device, dtype)
+    rounds = model.family.rounds_sigma
 
     def denoise(x: Tensor, sigma: Tensor | float) -> Tensor:
-        level, t = _level(sigma, x, table)
+        level, t = _level(table.nearest(sigma) if rounds else sigma, x, table)
         scale = (level * level + 1) ** -0.5
         seen = (x * scale).to(dtype)
         if sides > 1:
@@ -41,7 +44,7 @@ def denoiser(
             t = torch.cat([t] * sides) if t.ndim else t
         if concat is not None:
             seen = torch.cat([seen, concat], 1)
-        raw = network(seen.contiguous(memory_format=model.memory_format), t)
+        raw = ask(seen.contiguous(memory_format=model.memory_format), t)
         if combine is not None:
             raw = combine(raw)
         if is_v:
@@ -53,17 +56,23 @@ def denoiser(
     return denoise
 
 
-def _network(model: Model, conditioning: Conditioning, sides: int) -> Callable[[Tensor, Tensor], Tensor]:
-    """The U-Net with its conditioning: (seen (sides * B, ...), t) -> raw answer.
+def network(model: Model, conditioning: Conditioning, sides: int = 1) -> Callable[[Tensor, Tensor], Tensor]:
+    """The U-Net with its conditioning: (seen (sides * B, ...), t scalar or (sides * B,)) -> raw answer.
 
     On a processor each picture of a batch has a call of its own: its kernels sum in another order for another batch
     size, and a picture must be the same bytes in a batch and alone. (Batching brings little there: 3% at 512 x 512.)
+
+    Raises:
+        CheckpointReadError: the checkpoint is an autoencoder alone.
     """
     unet, device, dtype = model.unet, model.device, model.dtype
-    told: dict[str, Tensor | None] = {
-        "encoder_hidden_states": None if conditioning.crossattn is None else conditioning.crossattn.to(device, dtype),
-        "class_labels": None if conditioning.vector is None else conditioning.vector.to(device, dtype),
-    }
+    if unet is None:
+        raise CheckpointReadError(f"{model.title} is an autoencoder alone, which draws nothing. Choose another checkpoint.")
+    told: dict[str, Tensor] = {}
+    if conditioning.crossattn is not None:
+        told["encoder_hidden_states"] = conditioning.crossattn.to(device, dtype)
+    if conditioning.vector is not None:  # may be a row's number, which half precision would round: the network casts it
+        told["class_labels"] = conditioning.vector.to(device)
 
     def together(seen: Tensor, t: Tensor) -> Tensor:
         return unet(seen, t, **told, return_dict=False)[0]
@@ -77,7 +86,7 @@ def _network(model: Model, conditioning: Conditioning, sides: int) -> Callable[[
             return together(seen, t)
         answers = []
         for i in range(pictures):
-            own = {name: None if value is None else value[i::pictures] for name, value in told.items()}
+            own = {name: value[i::pictures] for name, value in told.items()}
             answers.append(unet(seen[i::pictures], t[i::pictures] if t.ndim else t, **own, return_dict=False)[0])
         return torch.stack(answers, 1).flatten(0, 1)
 

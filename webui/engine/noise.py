@@ -169,6 +169,10 @@ class SeededNoise:
         """Unit noise of the next step: shaped as start(). The noise levels do not matter, only the order of calls."""
         return torch.stack([stream(self._shape) for stream in self._streams])
 
+    def of(self, i: int) -> Stream:
+        """Further draws of any shape for picture i, for what is told with noise on it; best before the walk."""
+        return self._streams[i]
+
     def _start(self, seed: int, stream: Stream, variation: int | None, strength: float) -> Tensor:
         is_resized = self._found_at != self._shape
         noise = self._make(seed)(self._found_at) if is_resized else stream(self._shape)

@@ -21,6 +21,8 @@ CHUNK = 75
 """Tokens of a prompt that the text encoder sees at once, besides the start and the end."""
 COMMA_TAIL = 20
 """What follows the last comma of a full chunk moves to the next one, if it has at most so many tokens."""
+NO_COMMA = -1
+"""An id that no token has."""
 STRONGEST = 1e6
 DEEPEST = 256
 """Brackets open at once that still weigh something: beyond, 1.1 to that power is past STRONGEST long since."""
@@ -104,18 +106,20 @@ def chunks(
     start: int = 49406,
     pad: int = 49407,
     comma: int = 267,
+    is_cut: bool = False,
 ) -> list[Chunk]:
     """A prompt as chunks of 77 tokens, at least one; comments are left out.
 
     Args:
         emphasis: "None" takes every bracket and BREAK as text; any other mode parses them.
-        end, start, pad, comma: ids of the tokenizer (CLIP's by default).
+        end, start, pad, comma: ids of the tokenizer (CLIP's by default). Padding follows the end.
+        is_cut: the first 75 tokens alone (or those before a BREAK), as the releases cut a prompt.
     """
     made = []
-    for now in _fill(text, tokenize, emphasis, comma):
+    for now in _fill(text, tokenize, emphasis, NO_COMMA if is_cut else comma):
         room = CHUNK - len(now.ids)
-        made.append(Chunk((start, *now.ids, *[pad] * room, end), (1.0, *now.weights, *[1.0] * room, 1.0)))
-    return made
+        made.append(Chunk((start, *now.ids, end, *[pad] * room), (1.0, *now.weights, 1.0, *[1.0] * room)))
+    return made[:1] if is_cut else made
 
 
 def count(text: str, tokenize: Tokenize, emphasis: str = "Original", comma: int = 267) -> tuple[int, int]:

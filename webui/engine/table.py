@@ -76,6 +76,13 @@ class NoiseTable:
         share = (log - self._logs[low]) / (self._logs[low + 1] - self._logs[low])
         return low + min(max(share, 0.0), 1.0)
 
+    def nearest(self, sigma: Tensor | float) -> Tensor | float:
+        """The level of the table that is nearest to each sigma (in sigma, not in its logarithm), as sgm's denoiser has it."""
+        asked = torch.as_tensor(sigma, dtype=torch.float32)
+        levels = self.sigmas.to(asked.device)
+        found = levels[(asked[..., None] - levels).abs().argmin(-1)]
+        return found if isinstance(sigma, Tensor) and sigma.ndim else float(found)
+
     def step(self, sigma: float, device: torch.device) -> Tensor:
         """t(sigma) as the network takes it: a float32 scalar on a device. Kept, since the next picture asks the same."""
         found = self._steps.get((sigma, device))

@@ -40,6 +40,7 @@ def watch(
     pictures: int,
     together: int,
     preview: Callable[[Tensor], Image],
+    first: int = 0,
 ) -> Denoise:
     """The same denoiser, observed. Steps are the user's steps, however often a sampler calls in one.
 
@@ -47,12 +48,13 @@ def watch(
         sigmas: the ladder (steps + 1,); a call at a noise level at or below rung i means that i steps are done.
         picture: index of the batch's first picture; pictures: of the whole job; together: of this batch.
         preview: draws predicted clean latents (B, C, h, w) small.
+        first: rung at which this stage begins.
 
     The denoiser raises Interrupted where the user wants to stop: before the next call, so within one.
     """
     rungs = sigmas.tolist()
     steps = len(rungs) - 1
-    done = 0
+    done = first
 
     def watched(x: Tensor, sigma: Tensor | float) -> Tensor:
         nonlocal done

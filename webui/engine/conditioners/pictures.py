@@ -1,0 +1,73 @@
+"""A picture beside the noise: what is painted into, how far away things are, what is enlarged."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from webui.checkpoints.model import Model
+from webui.contract.errors import FieldError
+from webui.contract.parts import Conditioning, Inputs
+from webui.contract.request import GenerationRequest
+from webui.engine.autoencoder import encode
+
+
+def needed(value: Tensor | None, field: str, model: Model) -> Tensor:
+    """Raises FieldError where a picture that the family draws from is not there."""
+    if value is None:
+        raise FieldError(field, f"{model.family.label} draws from a picture: give it one ({field}).")
+    return value.to(model.device)
+
+
+def inpaint(request: GenerationRequest, model: Model, negative: bool, inputs: Inputs) -> Conditioning:  # noqa: ARG001
+    """concat (1, 1 + C, h, w): the mask (1 is painted anew), and the latents of the picture with grey in the holes.
+
+    Source: Rombach et al. 2022, Stable Diffusion inpainting (runwayml and Stability-AI, scripts/streamlit/inpainting.py).
+    """
+    image, mask = needed(inputs.image, "image", model), needed(inputs.mask, "mask", model)
+    latents = encode(image * (mask < 0.5), model)
+    return Conditioning(concat=torch.cat([_nearest(mask, latents), latents], 1))
+
+
+def ldm_inpaint(request: GenerationRequest, model: Model, negative: bool, inputs: Inputs) -> Conditioning:  # noqa: ARG001
+    """concat (1, C + 1, h, w): the latents of the picture with black in the holes, and the mask as -1 and 1.
+
+    Source: Rombach et al. 2022, arXiv:2112.10752, section 4.5 (scripts/inpaint.py): the other order, and other values.
+    """
+    image, mask = needed(inputs.image, "image", model), needed(inputs.mask, "mask", model)
+    latents = encode((1 - mask) * (image + 1) - 1, model)
+    return Conditioning(concat=torch.cat([latents, _nearest(2 * mask - 1, latents)], 1))
+
+
+def _nearest(mask: Tensor, latents: Tensor) -> Tensor:
+    return F.interpolate(mask.float(), size=latents.shape[-2:], mode="nearest")
+
+
+def depth(request: GenerationRequest, model: Model, negative: bool, inputs: Inputs) -> Conditioning:  # noqa: ARG001
+    """How near things are as concat (1, 1, h, w), -1 the farthest and 1 the nearest: the user's map, or an estimate of
+    the picture by the network in the file, or by the one that was fetched.
+
+    Source: Stability-AI, Stable Diffusion 2 depth (scripts/streamlit/depth2img.py); its 1e-3 is in the training code only.
+    """
+    near = inputs.depth if inputs.depth is not None else _estimated(needed(inputs.image, "image", model), model)
+    size = tuple(side // model.family.latent_factor for side in inputs.size)
+    near = F.interpolate(near.to(model.device, torch.float32), size=size, mode="bicubic", align_corners=False)
+    low, high = near.amin((1, 2, 3), keepdim=True), near.amax((1, 2, 3), keepdim=True)
+    return Conditioning(concat=2 * (near - low) / (high - low).clamp(min=1e-6) - 1)
+
+
+def _estimated(image: Tensor, model: Model) -> Tensor:
+    """(1, 1, any, any) of a picture (1, 3, H, W)."""
+    if model.depth is None:
+        raise FieldError("depth", f"{model.family.label} has no estimator of depth: give it a map (depth).")
+    network = model.depth()
+    weight = next(network.parameters())
+    with torch.inference_mode():
+        near: Tensor = network(image.to(weight.device))
+    return near.float()
+
+
+def low_res(request: GenerationRequest, model: Model, negative: bool, inputs: Inputs) -> Conditioning:  # noqa: ARG001
+    """The small picture itself as concat (1, 3, h, w), a pixel for each latent (LDM super-resolution, section 4.4)."""
+    return Conditioning(concat=needed(inputs.image, "image", model))

@@ -1,0 +1,95 @@
+"""Whether a request and a family fit: what it needs, what it does not read, and which size comes out."""
+
+from __future__ import annotations
+
+from webui.contract.errors import FieldError
+from webui.contract.parts import Family
+from webui.contract.request import PICTURES, GenerationRequest, limits
+from webui.engine.inputs import Pictures
+
+NEEDS = {
+    "image": "draws from a picture",
+    "mask": "paints where a mask is white",
+    "depth": "draws from a depth map",
+    "map": "paints a map of labels",
+    "class_label": "draws classes",
+    "boxes": "draws boxes with labels",
+}
+GIVE = {
+    "image": "a picture (image)",
+    "mask": "a mask (mask)",
+    "depth": "a depth map (depth)",
+    "map": "a map (map)",
+    "class_label": "a class by name or number (class_label)",
+    "boxes": "at least one box (boxes)",
+}
+READ = (*PICTURES, "class_label", "boxes", "noise_level")
+"""Fields that mean nothing to a family that does not read them, and are refused there rather than passed over."""
+
+
+def check(request: GenerationRequest, family: Family) -> None:
+    """Raises FieldError, in one sentence, where the checkpoint needs something that is not there, or was given something
+    that it does not read."""
+    if family.network == "none":
+        raise FieldError("checkpoint", f"{family.label} alone draws nothing. Choose a checkpoint with a U-Net.")
+    for field in family.needs:
+        if not getattr(request, field):
+            does = "enlarges a picture" if field == "image" and family.enlarges > 1 else NEEDS.get(field, f"needs {field}")
+            raise FieldError(field, f"{family.label} {does}: give it {GIVE.get(field, 'one')}.")
+    for field in READ:
+        if field not in family.inputs and getattr(request, field) not in ("", (), None):
+            thing = field.replace("_", " ")
+            raise FieldError(field, f"{family.label} reads no {thing}: leave it out, or choose a checkpoint that does.")
+    if "depth" in family.inputs and not request.depth and not request.image:
+        raise FieldError("image", f"{family.label} draws from depth: give it a picture (image) or a depth map (depth).")
+    if family.noise_levels and (request.noise_level or 0) >= family.noise_levels:
+        raise FieldError(
+            "noise_level",
+            f"Noise level {request.noise_level} is out of range. It can be 0 to {family.noise_levels - 1} for {family.label}.",
+        )
+
+
+def check_refiner(request: GenerationRequest, family: Family, other: Family) -> None:
+    """Raises FieldError where the second checkpoint cannot go on from the first one's latents."""
+    same = ("autoencoder", "latent_channels", "latent_factor", "latent_scale", "beta_start", "beta_end")
+    if other.network == "none" or any(getattr(family, name) != getattr(other, name) for name in same):
+        raise FieldError(
+            "refiner",
+            f"{other.label} cannot go on where {family.label} stops: their latents differ. Choose a refiner of the same line.",
+        )
+    check(request, other)
+
+
+def size(request: GenerationRequest, family: Family, pictures: Pictures) -> tuple[int, int]:
+    """(width, height) of what will be drawn: the size that was asked, else that of the picture it is made from, else the
+    native one. A family that enlarges has no choice: so many times its picture, whose sides are rounded to 8 pixels.
+
+    Raises:
+        FieldError: a side is no multiple of what the network needs, or too large.
+    """
+    source = next((getattr(request, name) for name in ("image", "map", "depth") if name in family.inputs), "")
+    given = pictures(source).size if source else None
+    if family.enlarges > 1 and given:
+        width, height = (family.enlarges * _rounded(side, 8, 64 // family.enlarges) for side in given)
+        _, most = limits("width")
+        if max(width, height) > most:
+            raise FieldError(
+                "image",
+                f"{family.label} makes {width} x {height} of this picture, a side can have {int(most)}. Give it a smaller one.",
+            )
+        return width, height
+    own = [_rounded(side, family.size_step, 64) for side in given or (family.native_size, family.native_size)]
+    width, height = request.width or own[0], request.height or own[1]
+    for field, side in (("width", width), ("height", height)):
+        if side % family.size_step:
+            near = _rounded(side, family.size_step, 64)
+            raise FieldError(
+                field,
+                f"{field.capitalize()} {side} is not a multiple of {family.size_step}, as {family.label} needs. Try {near}.",
+            )
+    return width, height
+
+
+def _rounded(side: int, step: int, least: int) -> int:
+    """The nearest multiple of step, at least `least`."""
+    return max(-(-least // step) * step, round(side / step) * step)

@@ -14,3 +14,8 @@ def shared(path: str) -> Path:
     if not found.exists():
         pytest.skip(f"the reference numbers are not here: shared/{path}")
     return found
+
+
+def shared_names(folder: str, pattern: str) -> list[str]:
+    """Names of what lies in a folder of the reference numbers, to make tests of; none where they are missing."""
+    return sorted(found.name for found in Path(os.environ.get("WEBUI_SHARED", ROOT.parent / "shared"), folder).glob(pattern))

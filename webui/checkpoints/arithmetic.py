@@ -92,27 +92,45 @@ def _whole(unet: nn.Module, family: Family, device: torch.device, option: Arithm
     side = min(family.native_size // family.latent_factor, 64)
     network = _as(copy.deepcopy(unet), device, option)
     x = torch.zeros(2, family.in_channels, side, side, device=device, dtype=option.dtype)
-    context = torch.zeros(2, 77, family.context_width, device=device, dtype=option.dtype)
+    told = blank_inputs(unet, 2, device, option.dtype)
     t = torch.full((2,), 500.0, device=device)
 
     def run() -> None:
-        network(x, t, encoder_hidden_states=context)
+        network(x, t, **told)
         _finish(device)
 
     return run
 
 
+def blank_inputs(unet: Any, count: int, device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Zeros for all that a U-Net is told beside the noisy latents and the time step, in its own argument names.
+
+    Args:
+        unet: diffusers' UNet2DConditionModel or UNet2DModel.
+        count: pictures.
+    """
+    told = {}
+    width = unet.config.get("cross_attention_dim")
+    if width is not None:
+        told["encoder_hidden_states"] = torch.zeros(count, 77, width, device=device, dtype=dtype)
+    if unet.class_embedding is not None:
+        features = unet.config.get("projection_class_embeddings_input_dim") or 1
+        told["class_labels"] = torch.zeros(count, features, device=device)
+    return told
+
+
 def _piece(unet: Any, family: Family, device: torch.device, option: Arithmetic) -> Callable[[], None]:
-    """The first residual block and the attention behind it, at half the native size."""
-    block = next(block for block in unet.down_blocks if hasattr(block, "attentions"))
+    """The first residual block with an attention behind it, and this attention, at half the native size."""
+    block = next((block for block in unet.down_blocks if hasattr(block, "attentions")), unet.mid_block)
     side = max(8, family.native_size // family.latent_factor // 2)
     resnet, attention = (_as(copy.deepcopy(part), device, option) for part in (block.resnets[0], block.attentions[0]))
     x = torch.zeros(2, block.resnets[0].conv1.weight.shape[1], side, side, device=device, dtype=option.dtype)
     step = torch.zeros(2, block.resnets[0].time_emb_proj.weight.shape[1], device=device, dtype=option.dtype)
-    context = torch.zeros(2, 77, family.context_width, device=device, dtype=option.dtype)
+    told = blank_inputs(unet, 2, device, option.dtype)
+    told.pop("class_labels", None)  # what the whole network makes part of its time step
 
     def run() -> None:
-        attention(resnet(x.contiguous(memory_format=option.memory_format), step), encoder_hidden_states=context)
+        attention(resnet(x.contiguous(memory_format=option.memory_format), step), **told)
         _finish(device)
 
     return run

@@ -228,7 +228,7 @@ class DepthEstimator(nn.Module):
         height, width = pixels.shape[2:]
         by = min(self.SIDE / height, self.SIDE / width, key=lambda scale: abs(1 - scale))
         size = tuple(max(32, round(side * by / 32) * 32) for side in (height, width))
-        seen = F.interpolate(pixels.float(), size=size, mode="bicubic").to(self.network.dtype)
+        seen = F.interpolate(pixels.float(), size=size, mode="bicubic").to(self.network.device, self.network.dtype)
         self.network.dpt.embeddings.image_size = size  # it would refuse another size than this, which is all it checks
         states = self.network.dpt(seen, output_hidden_states=True)
         kept = self.network.config.backbone_out_indices[2:]

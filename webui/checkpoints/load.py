@@ -144,11 +144,11 @@ def _depth(path: Path, identity: Identity, is_here: bool, shelf: Shelf | None) -
 
 def _depth_of_file(path: Path, identity: Identity) -> nn.Module:
     tensors = read_tensors(path)
-    return load_part(sorted_out(path, tensors, identity).parts["depth"], tensors, path.name)
+    return load_part(sorted_out(path, tensors, identity).parts["depth"], tensors, path.name).float()
 
 
 def _depth_of_shelf(shelf: Shelf, path: Path) -> nn.Module:
     """Intel/dpt-hybrid-midas, a folder with the network's configuration and weights in transformers' names."""
     folder = shelf.need("depth-estimator", path)
     state = {f"network.{key}": tensor for key, tensor in weights(folder).items()}
-    return assign(build("depth", {}), state, folder.name)
+    return assign(build("depth", {}), state, folder.name).float()

@@ -93,13 +93,36 @@ def _autoencoder(kind: str, values: dict[str, Any]) -> nn.Module:
     from diffusers import AutoencoderKL, VQModel
 
     if kind == "vq":
-        return VQModel(**values)
+        network = VQModel(**values)
+        network.quantize = Codebook(values["num_vq_embeddings"], values["vq_embed_dim"])
+        return network
     channels, inner = values.pop("embed_dim"), values["latent_channels"]
     network = AutoencoderKL(**values)
     if channels != inner:  # latents of another width than the convolutions around them, as the original allows
         network.quant_conv = nn.Conv2d(2 * inner, 2 * channels, 1)
         network.post_quant_conv = nn.Conv2d(channels, inner, 1)
     return network
+
+
+class Codebook(nn.Module):
+    """Rounds latents to the nearest of a table of vectors (van den Oord et al. 2017, arXiv:1711.00937), in the place of
+    diffusers' VectorQuantizer: in float32 whatever the weights are, and never with all distances in memory at once."""
+
+    ROWS = 4096
+    """Latents whose distances are compared at a time."""
+
+    def __init__(self, codes: int, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(codes, width)
+
+    def forward(self, z: Tensor) -> tuple[Tensor, None, None]:
+        """z (B, D, h, w) -> the same with codes for vectors; the rest of what VQModel takes apart is of training."""
+        table = self.embedding.weight.float()
+        norms = (table * table).sum(1)
+        vectors = z.permute(0, 2, 3, 1).flatten(0, 2).float()
+        nearest = torch.cat([torch.addmm(norms, part, table.T, alpha=-2).argmin(1) for part in vectors.split(self.ROWS)])
+        batch, _, height, width = z.shape
+        return self.embedding(nearest).view(batch, height, width, -1).permute(0, 3, 1, 2).contiguous(), None, None
 
 
 def _text(kind: str, values: dict[str, Any]) -> nn.Module:

@@ -66,7 +66,8 @@ def test_flags_may_stand_before_the_command_and_a_prompt_behind_a_double_dash():
 
 
 def test_every_option_of_generate_is_a_field_of_the_request():
-    assert {flag.target for flag in COMMANDS["generate"].request} <= set(FIELDS)
+    for flag in COMMANDS["generate"].request:
+        assert set(flag.splits or (flag.target,)) <= set(FIELDS)
     assert set(Flags.__dataclass_fields__) >= {flag.target for flag in (*PAGE, *PLACES, *MACHINE) if not flag.folder}
 
 
@@ -166,3 +167,39 @@ def test_help_names_every_flag_and_ends_well(capsys):
 def test_subpath_and_origins_are_put_into_one_form():
     flags = parse(["--subpath", "sd/ui/", "--cors-allow-origins", "http://a.example/, https://b.example:8080"])
     assert (flags.subpath, flags.cors_allow_origins) == ("/sd/ui", ("http://a.example", "https://b.example:8080"))
+
+
+def test_generate_takes_pictures_boxes_and_sizes(tmp_path):
+    picture, boxes = tmp_path / "in.png", tmp_path / "boxes.json"
+    picture.touch()
+    boxes.write_text('[["17", 0, 0, 0.5, 1]]')
+    flags = parse(["generate", "--image", str(picture), "--mask", str(picture), "--strength", "0.6", "--class", "tench"])
+    assert flags.request == {"image": picture, "mask": picture, "strength": 0.6, "class_label": "tench"}
+    flags = parse(["generate", "--boxes", str(boxes), "--original-size", "1024x768", "--crop=8x0", "--noise-level", "20"])
+    assert flags.request == {
+        "boxes": [["17", 0, 0, 0.5, 1]], "original_width": 1024, "original_height": 768, "crop_left": 8, "crop_top": 0,
+        "noise_level": 20,
+    }  # fmt: skip
+    assert parse(["generate", "--boxes", '[{"label": 3}]']).request == {"boxes": [{"label": 3}]}
+    flags = parse(["generate", "x", "--refiner", "r", "--refiner-switch-at", "0.8", "--second-prompt", "y"])
+    assert flags.request == {"prompt": "x", "refiner": "r", "refiner_switch": 0.8, "second_prompt": "y"}
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["--image", "/nowhere/in.png"], "--image /nowhere/in.png is not right: there is no such file."),
+        (["--original-size", "1024"], "--original-size 1024 is not right: it must be two numbers like 1024x768."),
+        (["--boxes", "{}"], "--boxes {} is not right: there is no such file."),
+        (["--boxes", "[1,"], "--boxes [1, is not right: it must be a list in JSON, or a file that holds one."),
+    ],
+)
+def test_a_wrong_picture_size_or_layout_is_one_sentence(words, sentence, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse(["generate", "x", *words])
+    assert (ended.value.code, capsys.readouterr().err.strip()) == (2, sentence)
+
+
+def test_fetch_may_stand_alone_or_name_a_file():
+    assert parse(["fetch"]).options == {}
+    assert parse(["fetch", "bert-vocabulary"]).options == {"name": "bert-vocabulary"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 class Wrong(Exception):
@@ -107,3 +109,28 @@ def pattern(text: str) -> str:
     except re.error:
         raise Wrong("it must be a regular expression") from None
     return text
+
+
+def pair(text: str) -> tuple[int, int]:
+    """Two whole numbers with an x between: 1024x768."""
+    found = re.fullmatch(r"([0-9]{1,9})[xX]([0-9]{1,9})", text.strip())
+    if not found:
+        raise Wrong("it must be two numbers like 1024x768")
+    return int(found[1]), int(found[2])
+
+
+def json_list(text: str) -> list[Any]:
+    """A list in JSON, or a file that holds one."""
+    source = text
+    if not text.lstrip().startswith("["):
+        try:
+            source = file(text).read_text("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Wrong(f"it cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8 text'})") from None
+    try:
+        value = json.loads(source)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, list):
+        raise Wrong("it must be a list in JSON, or a file that holds one")
+    return value

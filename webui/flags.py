@@ -16,9 +16,24 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from webui import __version__
-from webui.flag_kinds import Wrong, file, login_file, logins, name, number, one_of, origins, path, pattern, subpath, whole, words
-
-SILENT = ""
+from webui.flag_kinds import (
+    Wrong,
+    file,
+    json_list,
+    login_file,
+    logins,
+    name,
+    number,
+    one_of,
+    origins,
+    pair,
+    path,
+    pattern,
+    subpath,
+    whole,
+    words,
+)
+from webui.foreign_flags import ACCEPTED, MEMORY
 
 
 @dataclass(frozen=True)
@@ -28,7 +43,7 @@ class Flags:
     command: str = ""
     """"" starts the page; else one of COMMANDS."""
     request: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of a GenerationRequest that `generate` was given; limits are not checked yet."""
+    """Fields of a GenerationRequest that `generate` was given; limits are not checked yet, and pictures are files."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Other options of the command: name, output, json, full, ... Only those that were given."""
     port: int = 7860
@@ -97,6 +112,8 @@ class Flag:
     """May be given several times."""
     folder: str = ""
     """Adds to Flags.folders under this name."""
+    splits: tuple[str, ...] = ()
+    """Fields that the parts of the value go into, instead of `into`."""
 
     @property
     def target(self) -> str:
@@ -109,8 +126,11 @@ PAGE = (
     Flag(("--host", "--server-name"), "address to bind to, instead of 127.0.0.1", name, "ADDRESS"),
     Flag(("--share",), "a public link through Gradio's tunnel; demands a login"),
     Flag(
-        ("--auth", "--gradio-auth", "--api-auth"), "login for page and API; several with commas between",
-        logins, "USER:PASSWORD", adds=True,
+        ("--auth", "--gradio-auth", "--api-auth"),
+        "login for page and API; several with commas between",
+        logins,
+        "USER:PASSWORD",
+        adds=True,
     ),
     Flag(("--auth-file", "--gradio-auth-path"), "the same from a file, a line each", login_file, "FILE", into="auth", adds=True),
     Flag(("--no-login",), "no login although others can reach the page; settings and files are read-only then"),
@@ -162,6 +182,28 @@ REQUEST = (
     Flag(("--noise-source", "--rng"), "CPU, or NV for the numbers of NVIDIA cards", one_of("CPU", "NV"), "NAME"),
     Flag(("--emphasis",), "how weights act", one_of("Original", "No norm", "Ignore", "None"), "NAME"),
     Flag(("--eta",), "share of fresh noise", number, "X"),
+    Flag(("--long-prompt",), "words beyond 75 tokens: in further chunks, or cut off", one_of("Continue", "Cut"), "NAME"),
+    Flag(("--image", "--init-image"), "picture to repaint, vary, fill in or enlarge", file, "FILE"),
+    Flag(("--strength", "--denoising-strength"), "how much of it is painted anew, 0 to 1", number, "X"),
+    Flag(("--second-image",), "picture to mix with the first (unCLIP)", file, "FILE"),
+    Flag(("--mix",), "share of the second picture, 0 to 1", number, "X"),
+    Flag(("--mask",), "picture that is white where the first one is painted anew", file, "FILE"),
+    Flag(("--depth",), "depth map, white is near", file, "FILE"),
+    Flag(("--map",), "picture whose values are labels (semantic synthesis)", file, "FILE"),
+    Flag(("--noise-level",), "noise that the picture is given first (x4 upscaler, unCLIP)", whole(), "N"),
+    Flag(("--class",), "class by name or number", words, "NAME", into="class_label"),
+    Flag(("--boxes",), "layout: a list of [label, x, y, width, height] in JSON, or a file of it", json_list, "JSON"),
+    Flag(("--refiner", "--refiner-checkpoint"), "checkpoint that takes over on the way", name, "NAME"),
+    Flag(("--refiner-switch", "--refiner-switch-at"), "share of the steps after which it does, 0 to 1", number, "X"),
+    Flag(("--second-prompt",), "prompt of SDXL's second text encoder", words, "TEXT"),
+    Flag(("--second-negative-prompt", "--second-negative"), "its negative prompt", words, "TEXT"),
+    Flag(
+        ("--original-size",), "size that SDXL is told the picture had", pair, "WxH", splits=("original_width", "original_height")
+    ),
+    Flag(("--crop",), "what SDXL is told was cut off", pair, "LEFTxTOP", splits=("crop_left", "crop_top")),
+    Flag(("--target-size",), "size that SDXL is told it has", pair, "WxH", splits=("target_width", "target_height")),
+    Flag(("--aesthetic-score",), "beauty that the refiner is told, 0 to 10", number, "X"),
+    Flag(("--negative-aesthetic-score",), "... on the negative side", number, "X"),
 )
 JSON = Flag(("--json",), "write the numbers as data too", path, "FILE")
 
@@ -205,59 +247,8 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "bench": Command("measure the program's own speed", "name", options=(JSON, Flag(("--full",), "take longer, measure more"))),
     "list": Command("list what there is", "name", options=(JSON,)),
+    "fetch": Command("fetch a file that is not bundled; without a name, show which there are", "name"),
 }  # fmt: skip
-
-MEMORY = "memory is managed by itself"
-ARITHMETIC = "the arithmetic is chosen by measuring"
-ATTENTION = "the quickest attention is chosen by itself"
-DATA = "it has its place in the data folder, see --data-dir"
-SAFETY = "it would open a door that stays shut here"
-DEAD = "it has no meaning any more"
-ACCEPTED: Mapping[str, tuple[str, bool]] = {
-    flag.rstrip("="): (reason, flag.endswith("="))
-    for reason, flags in {
-        SILENT: (
-            "--api --skip-install --skip-torch-cuda-test --skip-python-version-check --skip-version-check "
-            "--skip-prepare-environment"
-        ),
-        MEMORY: "--medvram --medvram-sdxl --lowvram --lowram --always-batch-cond-uncond --medvram-opt",
-        ARITHMETIC: "--no-half --no-half-vae --precision= --upcast-sampling --opt-channelslast --all-in-fp16 --all-in-fp32",
-        ATTENTION: (
-            "--xformers --force-enable-xformers --opt-sdp-attention --opt-sdp-no-mem-attention --opt-split-attention "
-            "--opt-split-attention-v1 --opt-split-attention-invokeai --opt-sub-quad-attention --disable-opt-split-attention "
-            "--sub-quad-q-chunk-size= --sub-quad-kv-chunk-size= --sub-quad-chunk-threshold= --opt-scaled-attention"
-        ),
-        DATA: (
-            "--styles-file= --ui-config-file= --ui-settings-file= --localizations-dir= --gfpgan-models-path= "
-            "--codeformer-models-path="
-        ),
-        SAFETY: (
-            "--allow-code --disable-safe-unpickle --enable-insecure-extension-access --disable-tls-verify "
-            "--gradio-allowed-path="
-        ),
-        "a file of that name beside the checkpoint does it": "--config=",
-        "the autoencoder is chosen in the page": "--vae-path=",
-        "a tunnel is opened with --share": "--ngrok= --ngrok-region= --ngrok-options=",
-        "a picture that is not finite is found and said": "--disable-nan-check",
-        "hashing does not hold up the start": "--no-hashing",
-        "nothing is downloaded unasked": "--no-download-sd-model --do-not-download-clip",
-        "extensions are switched off one by one in the page": "--disable-extra-extensions",
-        "settings can be changed by whoever is logged in": (
-            "--freeze-settings --freeze-settings-in-sections= --freeze-specific-settings="
-        ),
-        "paths are never shown in the page": "--hide-ui-dir-config",
-        "the program is ended where it was started": "--api-server-stop --test-server",
-        "nothing of this is written": "--dump-sysinfo --api-log --no-prompt-history",
-        DEAD: (
-            "--deepdanbooru --gradio-queue --no-gradio-queue --gradio-debug --gradio-img2img-tool= --gradio-inpaint-tool= "
-            "--enable-console-prompts --disable-console-progressbars --unload-gfpgan --show-negative-prompt --administrator "
-            "--lyco-dir= --update-all-extensions --update-check --use-ipex --pin-shared-memory --cuda-malloc --cuda-stream "
-            "--reinstall-xformers --reinstall-torch"
-        ),
-    }.items()
-    for flag in flags.split()
-}
-"""Flags of the convention without a meaning here: name to (why, whether a value follows)."""
 
 
 # ---------------------------------------------------------------- reading
@@ -374,6 +365,8 @@ class _Reader:
             stop(f"{alias}{shown} is not right: {wrong}.")
         if flag.folder:
             self.folders[flag.folder] = (*self.folders.get(flag.folder, ()), value)
+        elif flag.splits:
+            into.update(zip(flag.splits, value, strict=True))
         elif flag.adds:
             into[flag.target] = (*into.get(flag.target, ()), *(value if isinstance(value, tuple) else (value,)))
         else:

@@ -52,6 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         "evaluate": run_evaluate,
         "bench": run_bench,
         "list": run_list,
+        "fetch": run_fetch,
     }
     try:
         return commands[flags.command](flags)
@@ -222,15 +223,19 @@ def greet(server: uvicorn.Server, app: App, access: Access, flags: Flags) -> Non
 
 def run_generate(flags: Flags) -> int:
     """webui generate PROMPT [-o FILE]: pictures without the page."""
-    from webui.contract.request import request_from
-    from webui.engine.generate import generate
+    from webui.contract.request import PICTURES, request_from
     from webui.workspace.files import write_bytes
     from webui.workspace.gallery import encoded
 
-    request = request_from(flags.request)
+    files = {name: flags.request[name] for name in PICTURES if name in flags.request}
+    request_from(
+        {name: value for name, value in flags.request.items() if name not in files}
+    )  # wrong values before anything heavy
     app = open_workspace(flags, takes_jobs=False)
+    kept = {name: app.inputs.put(file.read_bytes(), name) for name, file in files.items()}
+    request = request_from({**flags.request, **kept})
     output: Path | None = flags.options.get("output")
-    for number, picture in enumerate(generate(request, app.checkpoints, app.parts)):
+    for number, picture in enumerate(app.generate(request)):
         if output is None:
             print(app.paths.outputs / app.gallery.save(picture, "txt2img", app.settings.now))
             continue
@@ -266,6 +271,30 @@ def run_list(flags: Flags) -> int:
         print(f"{title}:", *(f"  {row}" for row in rows or ["(none)"]), sep="\n")
     if target := flags.options.get("json"):
         Path(target).write_text(json.dumps(chosen, indent=1, ensure_ascii=False), encoding="utf-8")
+    return 0
+
+
+def run_fetch(flags: Flags) -> int:
+    """webui fetch [NAME]: a file that is not bundled, from the hub; without a name: which there are."""
+    from webui.checkpoints.download import EXTRAS, Shelf
+
+    shelf = Shelf([*paths_of(flags).models, *flags.models_dirs])
+    name = flags.options.get("name", "")
+    if not name:
+        for key, extra in EXTRAS.items():
+            found = shelf.find(key)
+            print(f"{key}  {extra.size}, {extra.about}: {f'is at {found}' if found else 'not there'}")
+        return 0
+    told = -1
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        percent = 100 * done // total if total else 0
+        if percent // 10 > told // 10:
+            told = percent
+            print(f"{name}: {percent} %", file=sys.stderr, flush=True)
+
+    print(shelf.fetch(name, progress))
     return 0
 
 

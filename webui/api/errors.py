@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webui.contract.errors import (
     CheckpointError,
+    DownloadError,
     FieldError,
     PluginError,
     RequestError,
@@ -35,6 +36,7 @@ STATUS: dict[type[WebUIError], int] = {
     CheckpointError: 422,
     UnknownCheckpointError: 404,
     UnknownJobError: 404,
+    DownloadError: 502,
     SaveError: 507,
     PluginError: 500,
     StartError: 500,

@@ -19,6 +19,7 @@ from starlette.responses import Response, StreamingResponse
 
 from webui.api.access import Access
 from webui.api.guard import must_change
+from webui.api.pictures import with_names
 from webui.api.threads import waiting
 from webui.checkpoints.catalog import Entry
 from webui.contract.errors import CheckpointError, FieldError
@@ -44,14 +45,17 @@ def router(app: App, access: Access) -> APIRouter:
 
     @routes.post("/jobs", status_code=202)
     def submit(values: dict[str, Any]) -> dict[str, Any]:
-        """The fields of a request, and `tab` and `save`. Seeds may be digits in text: a browser's numbers round them."""
+        """The fields of a request, and `tab` and `save`. Seeds may be digits in text: a browser's numbers round them.
+
+        A picture is the name of a kept one (POST /api/v1/inputs), or the picture itself as base64 or data URI.
+        """
         rest = dict(values)
         tab, save = rest.pop("tab", "txt2img"), rest.pop("save", True)
         if tab not in TABS:
             raise FieldError("tab", f"No tab is called {str(tab)[:60]!r}. Known: {', '.join(TABS)}.")
         if not isinstance(save, bool):
             raise FieldError("save", "save must be true or false.")
-        return app.queue.submit(request_from(with_numbers(rest)), tab=tab, save=save).to_dict()
+        return app.queue.submit(request_from(with_names(with_numbers(rest), app.inputs)), tab=tab, save=save).to_dict()
 
     @routes.get("/jobs")
     def jobs() -> list[dict[str, Any]]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from webui.checkpoints import memory
 from webui.checkpoints.catalog import Catalog
+from webui.checkpoints.download import Shelf
 from webui.checkpoints.manager import Checkpoints
 from webui.checkpoints.tokenizer import clip_tokenizer
 from webui.contract.parts import Parts
 from webui.contract.request import GenerationRequest
+from webui.contract.result import GeneratedImage
 from webui.engine import plan, prompt
 from webui.engine.generate import generate
+from webui.engine.watch import Observer
 from webui.plugins import Extension
 from webui.workspace.gallery import Gallery
+from webui.workspace.inputs import Inputs, names_in
 from webui.workspace.paths import Paths
 from webui.workspace.queue import JobQueue
 from webui.workspace.settings import SettingsStore
@@ -30,12 +34,19 @@ class App:
     settings: SettingsStore
     checkpoints: Checkpoints
     gallery: Gallery
+    inputs: Inputs
+    shelf: Shelf
     queue: JobQueue
     extensions: tuple[Extension, ...] = ()
 
     def complete(self, request: GenerationRequest) -> GenerationRequest:
         """The request with nothing left open. Raises RequestError or CheckpointError."""
-        return plan.complete(request, self.checkpoints, self.parts)
+        self.inputs.check(request)
+        return plan.complete(request, self.checkpoints, self.parts, self.inputs.open)
+
+    def generate(self, request: GenerationRequest, observer: Observer | None = None, skip: int = 0) -> Iterator[GeneratedImage]:
+        """Draw a request here and now, beside the queue; see webui.engine.generate."""
+        return generate(request, self.checkpoints, self.parts, observer, skip, self.inputs.open)
 
     def count_tokens(self, text: str) -> tuple[int, int]:
         """(tokens used, room for them: a multiple of 75). Needs no weights."""
@@ -71,19 +82,27 @@ def open_app(
         takes_jobs: whether to go on with the jobs of last time and take new ones (not beside a running page).
     """
     settings = SettingsStore(paths.settings_file)
+    shelf = Shelf([*paths.models, *more_models])
     catalog = Catalog([*paths.models, *more_models], extra_checkpoints, parts.families, paths.state / "hashes.json")
     checkpoints = Checkpoints(
-        catalog, settings.now.checkpoint, memory.best_device(cpu_only), paths.state, settings.now.host_memory_share
+        catalog, settings.now.checkpoint, memory.best_device(cpu_only), paths.state, settings.now.host_memory_share, shelf
     )
     if checkpoint:
         checkpoints.choose(checkpoint)
-    gallery = Gallery(paths.outputs)
+    gallery, inputs = Gallery(paths.outputs), Inputs(paths.state / "inputs")
+
+    def complete(request: GenerationRequest) -> GenerationRequest:
+        inputs.check(request)
+        return plan.complete(request, checkpoints, parts, inputs.open)
+
     queue = JobQueue(
-        lambda request: plan.complete(request, checkpoints, parts),
-        lambda request, observer, skip: generate(request, checkpoints, parts, observer, skip),
+        complete,
+        lambda request, observer, skip: generate(request, checkpoints, parts, observer, skip, inputs.open),
         gallery,
         settings,
         paths.state / "jobs",
         starts=takes_jobs,
     )
-    return App(paths, parts, settings, checkpoints, gallery, queue, extensions)
+    if takes_jobs:
+        inputs.forget(names_in(job.request for job in queue.jobs()))
+    return App(paths, parts, settings, checkpoints, gallery, inputs, shelf, queue, extensions)

@@ -149,6 +149,7 @@ def info(app: App, job: Job, drawn: list[GeneratedImage], problems: list[str]) -
     requests = [picture.request for picture in drawn]
     request = requests[0] if requests else job.request
     checkpoint = drawn[0].checkpoint if drawn else app.checkpoints.find(request.checkpoint).checkpoint_name
+    refiner = {"Refiner": request.refiner, "Refiner switch at": request.refiner_switch} if request.refiner else {}
     return {
         "prompt": request.prompt,
         "all_prompts": [each.prompt for each in requests],
@@ -174,7 +175,7 @@ def info(app: App, job: Job, drawn: list[GeneratedImage], problems: list[str]) -
         "seed_resize_from_w": request.seed_from_width or -1,
         "seed_resize_from_h": request.seed_from_height or -1,
         "denoising_strength": None,
-        "extra_generation_params": {"Schedule type": request.schedule},
+        "extra_generation_params": {"Schedule type": request.schedule} | refiner,
         "index_of_first_image": 0,
         "infotexts": [picture.infotext for picture in drawn],
         "styles": [],

@@ -94,13 +94,14 @@ NAMES = {
     "width": "width",
     "height": "height",
     "eta": "eta",
+    "refiner_checkpoint": "refiner",
+    "refiner_switch_at": "refiner_switch",
 }
 """Name of the convention -> field of GenerationRequest."""
 THEIRS = {ours: theirs for theirs, ours in (OF_REQUEST | NAMES).items()} | {"sampler": "sampler_name", "schedule": "scheduler"}
 
 NOT_YET = {
     "enable_hr": "hires fix",
-    "refiner_checkpoint": "a refiner",
     "restore_faces": "face restoration",
     "tiling": "tiling",
     "styles": "style presets",
@@ -138,6 +139,8 @@ def order(app: App, body: Txt2Img) -> Order:
     overridden = override(app, body.override_settings or {})
     named = body.model_dump(include=set(NAMES), exclude_none=True)
     values = {NAMES[theirs]: value for theirs, value in named.items()} | overridden.request
+    if values.get("refiner", "") in ("", "None"):
+        values = {field: value for field, value in values.items() if field not in ("refiner", "refiner_switch")}
     for field in ("seed_from_width", "seed_from_height"):
         values[field] = max(0, values.get(field, 0))  # -1 is off
     sampler, schedule = names(app.parts, body.sampler_name or body.sampler_index or "", body.scheduler or "")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 from pathlib import Path
 from typing import Any
@@ -13,13 +11,12 @@ from pydantic import BaseModel
 
 from webui.api.access import Access
 from webui.api.guard import must_change
+from webui.api.pictures import picture_bytes
 from webui.checkpoints.catalog import Entry
 from webui.contract import infotext
-from webui.contract.errors import FieldError
 from webui.workspace.app import App
 from webui.workspace.pictures import read_infotext
 
-_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"RIFF")
 EMPTY_LISTS = (
     "sd-vae",
     "upscalers",
@@ -148,25 +145,6 @@ def sampler_options(part: Any) -> dict[str, str]:
 
 def slug(name: str) -> str:
     return name.casefold().replace(" ", "_")
-
-
-def picture_bytes(text: str | None, field: str) -> bytes:
-    """The file in a field: bare base64 or a data URI, with or without line breaks.
-
-    Raises:
-        FieldError: it is none, or not a PNG, JPEG or WebP.
-    """
-    if not text:
-        raise FieldError(field, f"The field {field!r} is empty. Send a PNG, JPEG or WebP in base64.")
-    head, comma, rest = text.partition(",")
-    code = rest if comma and head.startswith("data:") else text
-    try:
-        data = base64.b64decode("".join(code.split()), validate=True)
-    except (binascii.Error, ValueError):
-        data = b""
-    if not data.startswith(_STARTS):
-        raise FieldError(field, f"The field {field!r} is not a picture. Send a PNG, JPEG or WebP in base64.")
-    return data
 
 
 def ram() -> dict[str, Any]:

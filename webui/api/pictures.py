@@ -1,0 +1,49 @@
+"""Pictures that come in as text: data URIs and bare base64, kept by the workspace and replaced by their names."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from webui.contract.errors import FieldError
+from webui.contract.request import PICTURES
+from webui.workspace.inputs import Inputs
+
+_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"RIFF")
+_NAME = re.compile(r"[0-9a-f]{64}")
+
+
+def picture_bytes(text: str | None, field: str) -> bytes:
+    """The file in a field: bare base64 or a data URI, with or without line breaks.
+
+    Raises:
+        FieldError: it is none, or not a PNG, JPEG or WebP.
+    """
+    if not text:
+        raise FieldError(field, f"The field {field!r} is empty. Send a PNG, JPEG or WebP in base64.")
+    head, comma, rest = text.partition(",")
+    code = rest if comma and head.startswith("data:") else text
+    try:
+        data = base64.b64decode("".join(code.split()), validate=True)
+    except (binascii.Error, ValueError):
+        data = b""
+    if not data.startswith(_STARTS):
+        raise FieldError(field, f"The field {field!r} is not a picture. Send a PNG, JPEG or WebP in base64.")
+    return data
+
+
+def with_names(values: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """The fields of a request, its pictures kept and named. One that is a name already stays.
+
+    Raises:
+        FieldError: a picture cannot be read, or is too large.
+    """
+    pictures = {
+        field: inputs.put(picture_bytes(value, field), field)
+        for field in PICTURES
+        if isinstance(value := values.get(field), str) and value and not _NAME.fullmatch(value)
+    }
+    return {**values, **pictures}

@@ -218,6 +218,7 @@ class Command:
     options: tuple[Flag, ...] = ()
 
 
+EXAMPLES = {"name": "pocket", "folder": "cases"}
 COMMANDS: Mapping[str, Command] = {
     "generate": Command(
         "draw a picture without the page", "prompt", request=REQUEST,
@@ -246,6 +247,7 @@ COMMANDS: Mapping[str, Command] = {
         ),
     ),
     "bench": Command("measure the program's own speed", "name", options=(JSON, Flag(("--full",), "take longer, measure more"))),
+    "verify": Command("compare what is computed with the releases' own numbers", "folder", is_needed=True),
     "list": Command("list what there is", "name", options=(JSON,)),
     "fetch": Command("fetch a file that is not bundled; without a name, show which there are", "name"),
 }  # fmt: skip
@@ -296,7 +298,8 @@ class _Reader:
     def _checked(self) -> Flags:
         command = COMMANDS.get(self.command)
         if command and command.is_needed and command.positional not in self.options:
-            stop(f"webui {self.command} needs a {command.positional}, as in: webui {self.command} pocket.")
+            example = f"webui {self.command} {EXAMPLES[command.positional]}"
+            stop(f"webui {self.command} needs a {command.positional}, as in: {example}.")
         if self.values.get("no_login") and self.values.get("auth"):
             stop("--no-login and --auth contradict each other: leave one of them out.")
         if ("tls_keyfile" in self.values) != ("tls_certfile" in self.values):
@@ -399,7 +402,8 @@ def help_text(command: str = "") -> str:
     """The help of the program or of one of its commands, made from the table."""
     if command:
         row = COMMANDS[command]
-        place = {"": "", "prompt": " PROMPT", "name": " NAME" if row.is_needed else " [NAME]"}[row.positional]
+        word = row.positional.upper()
+        place = f" {word}" if row.is_needed or word == "PROMPT" else f" [{word}]" if word else ""
         head = [f"webui {command}{place} [flags]: {row.about}", ""]
         return "\n".join([*head, *_lines((*row.request, *row.options)), "", "The flags of webui --help are understood too.", ""])
     lines = ["webui [flags]: start the page", ""]

@@ -51,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         "train": run_train,
         "evaluate": run_evaluate,
         "bench": run_bench,
+        "verify": run_verify,
         "list": run_list,
         "fetch": run_fetch,
     }
@@ -321,3 +322,12 @@ def run_bench(flags: Flags) -> int:
         serve=lambda app, port: build_web(app, replace(in_folder(app.paths.data), port=port, nowebui=True))[0],
     )
     return bench(flags.options, program)
+
+
+def run_verify(flags: Flags) -> int:
+    """webui verify FOLDER: built cases of the releases' own numbers against ours."""
+    from webui.verify.command import verify
+
+    paths = paths_of(flags)
+    parts, _ = find_parts(paths, with_extensions=False)
+    return verify(Path(flags.options["folder"]).expanduser(), parts, [*paths.models, *flags.models_dirs])

@@ -1,0 +1,122 @@
+"""webui verify FOLDER: the releases' own numbers against ours. Exit code 0 only where every check passes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from webui.contract.errors import StartError, WebUIError
+from webui.contract.parts import Parts
+from webui.verify.case import Case, CaseError, Check, read_case
+from webui.verify.checks import Bench, computed, error_of
+from webui.verify.opening import identity_of, laid_out, open_folder, unsaid
+from webui.verify.table import Row, heading, last_line
+
+WITHOUT = ", file alone"
+"""Marks the checks of the second pass, without the configuration"""
+LIKE_A_CASE = ("*.npz", "*.ckpt", "*.safetensors", "*.yaml")
+
+
+def verify(folder: Path, parts: Parts, models: Sequence[Path] = ()) -> int:
+    """Check every case below a folder, and print a row for each check.
+
+    Args:
+        models: models/ folders, where files that are not bundled may lie.
+
+    Returns:
+        0 where every check passes, else 1.
+
+    Raises:
+        StartError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise StartError(f"{folder} is not a folder. Give the folder of built cases.")
+    cases = [path for path in (folder, *sorted(folder.iterdir())) if _is_like_a_case(path)]
+    widths = max([len(case.name) for case in cases] or [4]), 34
+    rows: list[Row] = []
+    print(heading(widths))
+    for case in cases:
+        for row in verify_case(case, parts, models):
+            if isinstance(row, str):
+                print(f"{case.name:<{widths[0]}}  {row}", flush=True)
+                continue
+            rows.append(row)
+            print(row.line(widths), flush=True)
+    if not rows:
+        print(f"{folder} holds no cases: folders with case.json, arrays.npz and a built checkpoint.")
+    print(last_line(rows))
+    return 0 if rows and all(row.is_met for row in rows) else 1
+
+
+def _is_like_a_case(path: Path) -> bool:
+    return path.is_dir() and ((path / "case.json").exists() or any(True for kind in LIKE_A_CASE for _ in path.glob(kind)))
+
+
+def verify_case(folder: Path, parts: Parts, models: Sequence[Path]) -> Iterator[Row | str]:
+    """The rows of one case, and what is to be said of it: first with its configuration, then the file alone."""
+    try:
+        case = read_case(folder)
+        if case.family not in parts.families:
+            raise CaseError(f"The family {case.family!r} is not known here. Known: {', '.join(parts.families.names())}.")
+    except CaseError as error:
+        yield Row(folder.name, "case.json", problem=str(error))
+        return
+    with tempfile.TemporaryDirectory() as place:
+        kept = Path(place)
+        fits = all(Path(file).with_suffix(".yaml").name == configuration for file, configuration in case.checkpoints.items())
+        told = case.folder if fits else laid_out(case, kept / "told", with_configuration=True)
+        yield from _checked(case, told, parts, models, kept, "")
+        alone = laid_out(case, kept / "alone", with_configuration=False)
+        try:
+            missing = _unsaid(case, told, alone, parts, models, kept)
+        except WebUIError as error:
+            yield Row(case.name, f"opening{WITHOUT}", problem=str(error), checks=len(case.checks))
+            return
+        if missing:
+            yield f"the file alone does not say: {', '.join(missing)}; not checked without its configuration"
+            return
+        yield from _checked(case, alone, parts, models, kept, WITHOUT)
+
+
+def _unsaid(case: Case, told: Path, alone: Path, parts: Parts, models: Sequence[Path], kept: Path) -> list[str]:
+    first, second = (open_folder(folder, parts, models, kept) for folder in (told, alone))
+    words = {word: None for file in case.checkpoints for word in unsaid(identity_of(first, file), identity_of(second, file))}
+    return list(words)
+
+
+def _checked(case: Case, folder: Path, parts: Parts, models: Sequence[Path], kept: Path, mark: str) -> Iterator[Row]:
+    checkpoints = open_folder(folder, parts, models, kept)
+    try:
+        first, *others = case.checkpoints
+        identity = identity_of(checkpoints, first)
+        if identity.family.name != case.family:
+            raise CaseError(f"{first} is taken for {identity.family.name}, the case says {case.family}.")
+        for file in others:
+            identity_of(checkpoints, file)
+        with checkpoints.use(first) as model:
+            bench = Bench(case, checkpoints, parts, model)
+            for check in case.checks:
+                yield _row(check, bench, mark)
+    except WebUIError as error:
+        yield Row(case.name, f"opening{mark}", problem=str(error), checks=len(case.checks))
+
+
+def _row(check: Check, bench: Bench, mark: str) -> Row:
+    """One check: the output that is worst off, measured by what it may be off."""
+    case, worst, seen = bench.case, (-1.0, "", 0.0, 0.0), set()
+    try:
+        for name, ours in computed(check, bench):
+            error, tolerance = error_of(ours, check.tensor(name)), case.allowed(check.kind, name)
+            share = error / tolerance if tolerance else (0.0 if error == 0 else float("inf"))
+            worst = max(worst, (share, name, error, tolerance))
+            seen.add(name)
+        if missing := [name for name in check.expected() if name not in seen]:
+            raise CaseError(f"Nothing of ours stands against {missing[0]}.")
+    except WebUIError as problem:
+        return Row(case.name, check.name + mark, problem=str(problem))
+    except (RuntimeError, KeyError, ValueError, TypeError, IndexError) as problem:  # a wrong shape, a missing input
+        return Row(case.name, check.name + mark, problem=f"{type(problem).__name__}: {str(problem).splitlines()[0][:200]}")
+    _, name, error, tolerance = worst
+    shown = f" {name}" if len(seen) > 1 else ""
+    return Row(case.name, f"{check.name}{shown}{mark}", error, tolerance)

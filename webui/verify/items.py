@@ -85,6 +85,8 @@ def _request(own: Mapping[str, Any]) -> GenerationRequest:
 
 def _pictures(own: Mapping[str, Any], model: Model, latents: tuple[int, int]) -> Inputs:
     tensors = {PICTURES[name]: as_tensor(own[name], name)[None] for name in PICTURES if name in own}
+    if "map" in tensors:
+        tensors["map"] = tensors["map"].long()
     factor = model.family.latent_factor
     sized = next((own[name] for name in ("image", "mask", "map") if name in own), None)
     size = (

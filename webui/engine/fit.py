@@ -7,46 +7,45 @@ from webui.contract.parts import Family
 from webui.contract.request import PICTURES, GenerationRequest, limits
 from webui.engine.inputs import Pictures
 
-NEEDS = {
-    "image": "draws from a picture",
-    "mask": "paints where a mask is white",
-    "depth": "draws from a depth map",
-    "map": "paints a map of labels",
-    "class_label": "draws classes",
-    "boxes": "draws boxes with labels",
-}
 GIVE = {
     "image": "a picture (image)",
     "mask": "a mask (mask)",
     "depth": "a depth map (depth)",
-    "map": "a map (map)",
+    "map": "a map of labels (map)",
     "class_label": "a class by name or number (class_label)",
-    "boxes": "at least one box (boxes)",
+    "boxes": "boxes with labels (boxes)",
 }
+"""How a sentence asks for a field."""
 READ = (*PICTURES, "class_label", "boxes", "noise_level")
-"""Fields that mean nothing to a family that does not read them, and are refused there rather than passed over."""
+"""Fields that are refused by a family that does not read them, rather than passed over."""
 
 
 def check(request: GenerationRequest, family: Family) -> None:
     """Raises FieldError, in one sentence, where the checkpoint needs something that is not there, or was given something
     that it does not read."""
-    if family.network == "none":
-        raise FieldError("checkpoint", f"{family.label} alone draws nothing. Choose a checkpoint with a U-Net.")
-    for field in family.needs:
-        if not getattr(request, field):
-            does = "enlarges a picture" if field == "image" and family.enlarges > 1 else NEEDS.get(field, f"needs {field}")
-            raise FieldError(field, f"{family.label} {does}: give it {GIVE.get(field, 'one')}.")
+    check_needs(request, family)
     for field in READ:
         if field not in family.inputs and getattr(request, field) not in ("", (), None):
             thing = field.replace("_", " ")
             raise FieldError(field, f"{family.label} reads no {thing}: leave it out, or choose a checkpoint that does.")
-    if "depth" in family.inputs and not request.depth and not request.image:
-        raise FieldError("image", f"{family.label} draws from depth: give it a picture (image) or a depth map (depth).")
+    if request.second_image and not request.image:
+        raise FieldError("image", "There is a second picture to mix in, but no first one: give it one (image).")
     if family.noise_levels and (request.noise_level or 0) >= family.noise_levels:
         raise FieldError(
             "noise_level",
             f"Noise level {request.noise_level} is out of range. It can be 0 to {family.noise_levels - 1} for {family.label}.",
         )
+
+
+def check_needs(request: GenerationRequest, family: Family) -> None:
+    """Raises FieldError where the checkpoint needs something that is not there."""
+    if family.network == "none":
+        raise FieldError("checkpoint", f"{family.label} alone draws nothing. Choose a checkpoint with a U-Net.")
+    for need in family.needs:
+        fields = need.split("|")  # one of them is enough
+        if not any(getattr(request, field) for field in fields):
+            does = "enlarges a picture" if family.enlarges > 1 else "does not draw from words alone"
+            raise FieldError(fields[-1], f"{family.label} {does}: give it {' or '.join(GIVE[field] for field in fields)}.")
 
 
 def check_refiner(request: GenerationRequest, family: Family, other: Family) -> None:
@@ -57,7 +56,7 @@ def check_refiner(request: GenerationRequest, family: Family, other: Family) -> 
             "refiner",
             f"{other.label} cannot go on where {family.label} stops: their latents differ. Choose a refiner of the same line.",
         )
-    check(request, other)
+    check_needs(request, other)
 
 
 def size(request: GenerationRequest, family: Family, pictures: Pictures) -> tuple[int, int]:

@@ -25,7 +25,7 @@ def inpaint(request: GenerationRequest, model: Model, negative: bool, inputs: In
 
     Source: Rombach et al. 2022, Stable Diffusion inpainting (runwayml and Stability-AI, scripts/streamlit/inpainting.py).
     """
-    image, mask = needed(inputs.image, "image", model), needed(inputs.mask, "mask", model)
+    image, mask = _with_mask(inputs, model)
     latents = encode(image * (mask < 0.5), model)
     return Conditioning(concat=torch.cat([_nearest(mask, latents), latents], 1))
 
@@ -35,9 +35,15 @@ def ldm_inpaint(request: GenerationRequest, model: Model, negative: bool, inputs
 
     Source: Rombach et al. 2022, arXiv:2112.10752, section 4.5 (scripts/inpaint.py): the other order, and other values.
     """
-    image, mask = needed(inputs.image, "image", model), needed(inputs.mask, "mask", model)
+    image, mask = _with_mask(inputs, model)
     latents = encode((1 - mask) * (image + 1) - 1, model)
     return Conditioning(concat=torch.cat([latents, _nearest(2 * mask - 1, latents)], 1))
+
+
+def _with_mask(inputs: Inputs, model: Model) -> tuple[Tensor, Tensor]:
+    """The picture (1, 3, H, W) and its mask (1, 1, H, W); without a mask all of it is painted anew."""
+    image = needed(inputs.image, "image", model)
+    return image, torch.ones_like(image[:, :1]) if inputs.mask is None else inputs.mask.to(model.device)
 
 
 def _nearest(mask: Tensor, latents: Tensor) -> Tensor:

@@ -66,7 +66,8 @@ def size(request: GenerationRequest, family: Family, pictures: Pictures) -> tupl
     Raises:
         FieldError: a side is no multiple of what the network needs, or too large.
     """
-    source = next((getattr(request, name) for name in ("image", "map", "depth") if name in family.inputs), "")
+    sources = (getattr(request, name) for name in ("image", "map", "depth") if name in family.inputs)
+    source = next((name for name in sources if name), "")
     given = pictures(source).size if source else None
     if family.enlarges > 1 and given:
         width, height = (family.enlarges * _rounded(side, 8, 64 // family.enlarges) for side in given)

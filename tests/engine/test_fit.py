@@ -1,0 +1,94 @@
+"""Whether a request and a family fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.engine.tables import family
+from webui.contract.errors import FieldError
+from webui.contract.request import Box, GenerationRequest
+from webui.engine import fit
+from webui.engine.inputs import no_pictures
+
+WORDS = replace(family(), label="Words", inputs=("prompt", "negative_prompt", "image", "strength"))
+LARGER = replace(WORDS, label="Larger", inputs=("image", "noise_level"), needs=("image",), enlarges=4, noise_levels=350)
+DEEP = replace(WORDS, label="Deep", inputs=("prompt", "image", "depth"), needs=("depth|image",))
+
+
+def asked(**fields: Any) -> GenerationRequest:
+    return GenerationRequest(**fields)
+
+
+@pytest.mark.parametrize(
+    "row, wish, field, words",
+    [
+        (LARGER, asked(), "image", "Larger enlarges a picture: give it a picture (image)."),
+        (DEEP, asked(), "image", "give it a depth map (depth) or a picture (image)."),
+        (WORDS, asked(mask="it"), "mask", "Words reads no mask"),
+        (WORDS, asked(class_label="3"), "class_label", "Words reads no class label"),
+        (WORDS, asked(boxes=(Box("1", 0.0, 0.0, 1.0, 1.0),)), "boxes", "Words reads no boxes"),
+        (WORDS, asked(noise_level=0), "noise_level", "Words reads no noise level"),
+        (LARGER, asked(image="it", noise_level=350), "noise_level", "It can be 0 to 349 for Larger."),
+        (replace(WORDS, inputs=("image", "second_image")), asked(second_image="it"), "image", "no first one"),
+        (replace(WORDS, network="none"), asked(), "checkpoint", "draws nothing"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_one_sentence(row: Any, wish: GenerationRequest, field: str, words: str) -> None:
+    with pytest.raises(FieldError) as caught:
+        fit.check(wish, row)
+    assert caught.value.field == field and words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "row, wish",
+    [
+        (WORDS, asked(prompt="a", image="it", strength=0.5)),
+        (LARGER, asked(image="it", noise_level=349)),
+        (DEEP, asked(depth="it")),
+        (DEEP, asked(image="it")),
+    ],
+)
+def test_what_fits_is_taken(row: Any, wish: GenerationRequest) -> None:
+    fit.check(wish, row)
+
+
+def test_a_refiner_needs_the_same_latents() -> None:
+    fit.check_refiner(asked(), WORDS, replace(WORDS, label="Second"))
+    for other in (replace(WORDS, latent_scale=0.13), replace(WORDS, latent_channels=3), replace(WORDS, network="none")):
+        with pytest.raises(FieldError, match="latents differ"):
+            fit.check_refiner(asked(), WORDS, other)
+
+
+@pytest.mark.parametrize(
+    "row, wish, picture, size",
+    [
+        (WORDS, asked(), (0, 0), (512, 512)),
+        (WORDS, asked(width=64, height=128, image="it"), (300, 200), (64, 128)),
+        (WORDS, asked(image="it"), (301, 203), (304, 200)),
+        (WORDS, asked(image="it"), (20, 9), (64, 64)),
+        (WORDS, asked(image="it", width=128), (301, 203), (128, 200)),
+        (DEEP, asked(depth="it"), (96, 80), (96, 80)),
+        (LARGER, asked(image="it"), (100, 33), (384, 128)),
+        (LARGER, asked(image="it", width=64, height=64), (100, 33), (384, 128)),
+        (LARGER, asked(image="it"), (1, 1), (64, 64)),
+        (replace(WORDS, size_step=32), asked(image="it"), (100, 200), (96, 192)),
+    ],
+)
+def test_the_size_is_what_was_asked_or_that_of_the_picture(
+    row: Any, wish: GenerationRequest, picture: tuple[int, int], size: tuple[int, int]
+) -> None:
+    assert fit.size(wish, row, lambda _: Image.new("RGB", picture)) == size
+
+
+def test_a_side_that_the_network_cannot_halve_is_refused_with_the_nearest() -> None:
+    with pytest.raises(FieldError, match="Width 264 is not a multiple of 32, as Words needs. Try 256."):
+        fit.size(asked(width=264), replace(WORDS, size_step=32), no_pictures)
+
+
+def test_what_would_be_larger_than_anything_can_be_is_refused() -> None:
+    with pytest.raises(FieldError, match="16384 x 4096"):
+        fit.size(asked(image="it"), LARGER, lambda _: Image.new("RGB", (4096, 1024)))

@@ -128,9 +128,10 @@ def _piece(unet: Any, family: Family, device: torch.device, option: Arithmetic) 
     step = torch.zeros(2, block.resnets[0].time_emb_proj.weight.shape[1], device=device, dtype=option.dtype)
     told = blank_inputs(unet, 2, device, option.dtype)
     told.pop("class_labels", None)  # what the whole network makes part of its time step
+    plainly: dict[str, Any] = {**told, "return_dict": False} if told else {}
 
     def run() -> None:
-        attention(resnet(x.contiguous(memory_format=option.memory_format), step), **told)
+        attention(resnet(x.contiguous(memory_format=option.memory_format), step), **plainly)
         _finish(device)
 
     return run

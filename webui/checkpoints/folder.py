@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from webui.checkpoints.encoders import LAST_WORD
 from webui.checkpoints.files import read_json, read_tensors
+from webui.checkpoints.layout.autoencoder import modern_name
 from webui.checkpoints.networks import assign, build
 from webui.contract.errors import CheckpointReadError
 
@@ -39,7 +39,8 @@ def autoencoder(folder: Path) -> nn.Module:
     """The autoencoder of a folder."""
     values = configuration(folder)
     values.setdefault("embed_dim", values.get("latent_channels", 4))
-    return assign(build("kl", values), _old_attention_names(weights(folder)), folder.parent.name)
+    state = {modern_name(key): tensor for key, tensor in weights(folder).items()}
+    return assign(build("kl", values), state, folder.parent.name)
 
 
 def text_encoder(folder: Path, kind: str) -> nn.Module:
@@ -74,15 +75,3 @@ def weights(folder: Path) -> dict[str, Tensor]:
     if not files:
         raise CheckpointReadError(f"{folder.parent.name} is not a whole checkpoint: {folder.name} holds no weights.")
     return read_tensors(files[0])
-
-
-def _old_attention_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Folders written before diffusers 0.17 call the autoencoder's attention query, key, value, proj_attn."""
-    names = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-    out = {}
-    for key, tensor in state.items():
-        parts = key.split(".")
-        if "attentions" in parts and len(parts) > 1 and parts[-2] in names:
-            key = ".".join([*parts[:-2], names[parts[-2]], parts[-1]])
-        out[key] = tensor
-    return out

@@ -20,9 +20,14 @@ def load_part(part: Part, tensors: Mapping[str, Tensor], file: str) -> nn.Module
     """The network of a part, with its tensors of the file.
 
     Raises:
-        CheckpointReadError: a tensor is missing or has another shape.
+        CheckpointReadError: a tensor is missing or has another shape, or nothing can be built of these shapes.
     """
-    return assign(build(part.kind, part.configuration), part.state(tensors), file)
+    try:
+        network, state = build(part.kind, part.configuration), part.state(tensors)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointReadError(f"{file} holds a network of a build that is not known here: {reason}.") from error
+    return assign(network, state, file)
 
 
 def build(kind: str, configuration: Mapping[str, Any]) -> nn.Module:

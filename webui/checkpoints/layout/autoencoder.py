@@ -1,8 +1,9 @@
-"""Autoencoders in the original key layout: KL and VQ, of any factor, with attention on any level or on none."""
+"""Autoencoders in the original key layout (or in diffusers' names): KL and VQ, of any factor, with attention anywhere."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from webui.checkpoints.files import Shapes
@@ -10,6 +11,7 @@ from webui.checkpoints.layout.part import Part, Source, View, average_key, insid
 
 AUTOENCODER = "first_stage_model."
 _OWN = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "quantize.embedding.")
+_OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _RENAMES = (
     (r"\.(down|up)\.(\d+)\.block\.(\d+)\.", r".\1_blocks.\2.resnets.\3."),
     (r"\.(down|up)\.(\d+)\.attn\.(\d+)\.", r".\1_blocks.\2.attentions.\3."),
@@ -31,38 +33,41 @@ def prefix_of(shapes: Shapes) -> str:
 
 
 def autoencoder(shapes: Shapes, scale: float) -> Part:
-    """The autoencoder of a file, with or without a U-Net beside it.
+    """The autoencoder of a file, with or without a U-Net beside it; of a file of its own also in diffusers' names.
 
     Args:
         scale: of its latents; diffusers keeps it with the network.
     """
     prefix = prefix_of(shapes)
     own = inside(shapes, prefix)
-    levels = 1 + max(int(name.split(".")[2]) for name in own if name.startswith("encoder.down."))
-    sources, ignored = {}, set()
+    rename = modern_name if any(".down_blocks." in name for name in own) else _renaming(own)
+    sources, ignored, found = {}, set(), {}
     for name, shape in own.items():
         if name.startswith(_OWN):
-            new = _renamed(name, levels)
+            new = rename(name)
             sources[new] = Source(prefix + name, _matrix(shape) if ".attentions." in new else None)
+            found[new] = shape
             ignored.add(average_key(name))
         elif name.startswith("loss."):  # of its training: another network that judged it
             ignored.add(prefix + name)
     is_vq = "quantize.embedding.weight" in own
-    return Part("vq" if is_vq else "kl", _configuration(own, levels, scale), sources, frozenset(ignored & set(shapes)))
+    return Part("vq" if is_vq else "kl", _configuration(found, scale), sources, frozenset(ignored & set(shapes)))
 
 
-def _configuration(own: Shapes, levels: int, scale: float) -> dict[str, Any]:
-    """Arguments of diffusers' AutoencoderKL or VQModel; factor 2 ** (levels - 1)."""
-    attends = [f"encoder.down.{i}.attn.0.norm.weight" in own for i in range(levels)]
+def _configuration(own: Shapes, scale: float) -> dict[str, Any]:
+    """Arguments of diffusers' AutoencoderKL or VQModel, from shapes by its names; factor 2 ** (levels - 1)."""
+    levels = 1 + max(int(name.split(".")[2]) for name in own if name.startswith("encoder.down_blocks."))
+    blocks = [f"encoder.down_blocks.{i}." for i in range(levels)]
+    attends = [f"{block}attentions.0.group_norm.weight" in own for block in blocks]
     configuration: dict[str, Any] = {
         "in_channels": own["encoder.conv_in.weight"][1],
         "out_channels": own["decoder.conv_out.weight"][0],
         "latent_channels": own["decoder.conv_in.weight"][1],
-        "block_out_channels": tuple(own[f"encoder.down.{i}.block.0.conv2.weight"][0] for i in range(levels)),
-        "layers_per_block": 1 + max(int(name.split(".")[4]) for name in own if name.startswith("encoder.down.0.block.")),
+        "block_out_channels": tuple(own[f"{block}resnets.0.conv2.weight"][0] for block in blocks),
+        "layers_per_block": 1 + max(int(name.split(".")[4]) for name in own if name.startswith(f"{blocks[0]}resnets.")),
         "down_block_types": tuple("AttnDownEncoderBlock2D" if yes else "DownEncoderBlock2D" for yes in attends),
         "up_block_types": tuple("AttnUpDecoderBlock2D" if yes else "UpDecoderBlock2D" for yes in reversed(attends)),
-        "mid_block_add_attention": "encoder.mid.attn_1.q.weight" in own,
+        "mid_block_add_attention": "encoder.mid_block.attentions.0.to_q.weight" in own,
         "scaling_factor": scale,
         "sample_size": 512,  # only tiles look at it; diffusers' default of 32 would make them 4 latents wide
     }
@@ -72,11 +77,24 @@ def _configuration(own: Shapes, levels: int, scale: float) -> dict[str, Any]:
     return configuration | {"embed_dim": own["post_quant_conv.weight"][1]}
 
 
-def _renamed(name: str, levels: int) -> str:
-    """The diffusers name of one key (without prefix). The decoder's levels are counted from the other end."""
-    name = re.sub(r"\.up\.(\d+)\.", lambda found: f".up.{levels - 1 - int(found[1])}.", name)
-    for pattern, new in _RENAMES:
-        name = re.sub(pattern, new, name)
+def _renaming(own: Shapes) -> Callable[[str], str]:
+    """The original's names (without prefix) to diffusers' names. The decoder's levels are counted from the other end."""
+    levels = 1 + max(int(name.split(".")[2]) for name in own if name.startswith("encoder.down."))
+
+    def renamed(name: str) -> str:
+        name = re.sub(r"\.up\.(\d+)\.", lambda found: f".up.{levels - 1 - int(found[1])}.", name)
+        for pattern, new in _RENAMES:
+            name = re.sub(pattern, new, name)
+        return name
+
+    return renamed
+
+
+def modern_name(name: str) -> str:
+    """What diffusers called the parts of an autoencoder's attention before its release 0.17."""
+    parts = name.split(".")
+    if "attentions" in parts and parts[-2] in _OLD_ATTENTION:
+        return ".".join([*parts[:-2], _OLD_ATTENTION[parts[-2]], parts[-1]])
     return name
 
 

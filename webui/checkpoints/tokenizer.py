@@ -120,9 +120,7 @@ def _bert(path: Path, _changed: int) -> Tokenizer:
     try:
         words = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointReadError(
-            f"{path} cannot be read as a vocabulary ({type(error).__name__}). Fetch it anew."
-        ) from None
+        raise CheckpointReadError(f"{path} cannot be read as a vocabulary ({type(error).__name__}). Fetch it anew.") from None
     vocabulary = {word: number for number, word in enumerate(words)}
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     if missing := [word for word in (*specials, ",") if word not in vocabulary]:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
+import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,37 @@ from webui.contract.errors import CheckpointReadError
 
 Shapes = Mapping[str, tuple[int, ...]]
 SUFFIXES = (".safetensors", ".ckpt")
+KINDS = {
+    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
+    "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1,
+}  # fmt: skip
+"""Number formats of .safetensors that can be opened, and their bytes."""
+LONGEST_HEADER = 100 * 2**20
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its tensors before one of them is read."""
+
+    path: Path
+    shapes: Shapes
+    kinds: frozenset[str]
+    """Number formats of its tensors, as torch calls them ("float16")."""
+    notes: Mapping[str, str]
+    """What its maker wrote into it; {} for most."""
+
+    def value(self, name: str) -> torch.Tensor | None:
+        """One small tensor of the file (a schedule, a scale); None where it is not there."""
+        return self._tensors.get(name) if name in self.shapes else None
+
+    @cached_property
+    def _tensors(self) -> Mapping[str, torch.Tensor]:
+        wanted = [name for name, shape in self.shapes.items() if math.prod(shape) <= 4096 and "." not in name]
+        if is_pickled(self.path):
+            every = read_pickled(self.path)
+            return {name: every[name] for name in wanted}
+        with safe_open(self.path, "pt") as file:
+            return {name: file.get_tensor(name) for name in wanted}
 
 
 def is_pickled(path: Path) -> bool:
@@ -23,26 +58,87 @@ def is_pickled(path: Path) -> bool:
         return file.read(4) == b"PK\x03\x04"
 
 
-def read_shapes(path: Path) -> Shapes:
-    """Names and shapes of all tensors; reads the header only.
+def read_header(path: Path) -> Header:
+    """Names, shapes and number formats of all tensors. Reads the header only, a few hundred kilobytes of 7 GB.
 
     Raises:
         CheckpointReadError: the file is truncated, damaged, or not a file of weights; one sentence says which.
     """
     try:
         if is_pickled(path):
-            return {name: tuple(tensor.shape) for name, tensor in read_pickled(path, with_data=False).items()}
-        with safe_open(path, "pt") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
-    except (SafetensorError, OSError) as error:
+            tensors = read_pickled(path, with_data=False)
+            kinds = frozenset(str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values())
+            return Header(path, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, kinds, {})
+        return _read_safetensors(path)
+    except OSError as error:
         raise CheckpointReadError(_why(path, error)) from None
+
+
+def read_shapes(path: Path) -> Shapes:
+    """Names and shapes of all tensors; as read_header."""
+    return read_header(path).shapes
+
+
+def _read_safetensors(path: Path) -> Header:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        begins = file.read(min(length, 2)) if length else b""
+        if not begins.startswith(b"{"):
+            raise CheckpointReadError(what_it_is(path, start + begins + file.read(64)))
+        if length > LONGEST_HEADER:
+            raise CheckpointReadError(f"{path.name} is damaged: it claims a header of {length:,} bytes.")
+        if 8 + length > size:
+            raise CheckpointReadError(truncated(path))
+        text = begins + file.read(length - len(begins))
+    try:
+        values = json.loads(text)
+        notes = values.pop("__metadata__", None) or {}
+        shapes = {str(name): tuple(int(side) for side in entry["shape"]) for name, entry in values.items()}
+        kinds = {str(entry["dtype"]) for entry in values.values()}
+        end = max((int(entry["data_offsets"][1]) for entry in values.values()), default=0)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        raise CheckpointReadError(f"{path.name} is not a checkpoint, or is damaged: its header cannot be read.") from None
+    if 8 + length + end > size:
+        raise CheckpointReadError(truncated(path))
+    if strange := sorted(kinds - set(KINDS)):
+        raise CheckpointReadError(
+            f"{path.name} holds numbers in the format {strange[0]}, which cannot be read here. Use a file in half precision."
+        )
+    names = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn",
+             "F8_E5M2": "float8_e5m2"}  # fmt: skip
+    return Header(path, shapes, frozenset(names.get(kind, kind.lower()) for kind in kinds), dict(notes))
+
+
+def truncated(path: Path) -> str:
+    return f"{path.name} is truncated: it holds less than its header says. Download it again."
+
+
+STARTS = (
+    (b"\xff\xd8\xff", "a JPEG picture"), (b"\x89PNG", "a PNG picture"), (b"RIFF", "a WebP picture"), (b"GIF8", "a GIF picture"),
+    (b"<!doc", "a web page: the download failed"), (b"<htm", "a web page: the download failed"),
+    (b"<?xml", "a web page: the download failed"), (b"version https://git-lfs", "only a pointer to a large file"),
+    (b"\x80\x02", "in torch's old format: convert it to .safetensors"), (b"GGUF", "in the GGUF format, which is not read here"),
+)  # fmt: skip
+
+
+def what_it_is(path: Path, start: bytes) -> str:
+    """What a file is that is no checkpoint, by its first bytes."""
+    if not start:
+        return f"{path.name} is empty. Download it again."
+    text = start.lstrip().lower()
+    for mark, what in STARTS:
+        if start.startswith(mark) or text.startswith(mark.lower()):
+            return f"{path.name} is not a checkpoint. It is {what}."
+    return f"{path.name} is not a checkpoint, or is damaged: its header cannot be read."
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """All tensors by name, on the mapped file: pages are read when they are first used.
 
     Raises:
-        CheckpointReadError: as read_shapes.
+        CheckpointReadError: as read_header.
     """
     try:
         if is_pickled(path):
@@ -60,7 +156,7 @@ def _why(path: Path, error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{path.name} cannot be opened: {error.strerror or error}."
     if "incomplete" in text or "too small" in text or "invalidoffset" in text.replace(" ", ""):
-        return f"{path.name} is truncated: it holds less than its header says. Download it again."
+        return truncated(path)
     return f"{path.name} is not a checkpoint, or is damaged: its header cannot be read."
 
 

@@ -1,142 +1,179 @@
-"""Which family a file or folder is, from its header alone. A `name.yaml` beside a file overrides the guess."""
+"""Which family a file or folder is, from its header alone. A `name.yaml` beside a file overrides the guess.
+
+What decides is the build: which encoders are there and of which kind, whether the U-Net looks at a context, how many
+channels it gets beside the latents, how it takes a vector. Sizes never decide, so a checkpoint of any size is known.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from webui.checkpoints.files import Shapes, read_json, read_shapes
+from webui.checkpoints import configuration
+from webui.checkpoints.build import Build, Identity, choose, is_hinted, kin
+from webui.checkpoints.files import Header, Shapes, read_header
+from webui.checkpoints.folder_identity import identify_folder
+from webui.checkpoints.foreign import what_else
+from webui.checkpoints.layout.autoencoder import prefix_of
+from webui.checkpoints.layout.part import average_key, inside
+from webui.checkpoints.layout.unet import UNET, tower
 from webui.contract.errors import CheckpointReadError
-from webui.contract.parts import Family
+from webui.contract.parts import Encoder, Family
 
-UNET = "model.diffusion_model."
-AUTOENCODER = "first_stage_model."
-CLIP = "cond_stage_model.transformer."
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What a checkpoint is, before a weight of it was read."""
-
-    family: Family
-    """The row, with this file's own numbers in it: channels, widths, factor, scale, heads, betas, prediction."""
-    is_folder: bool = False
-    uses_average: bool = False
-    """Whether the averaged weights (EMA) that the file also holds are the ones to draw with."""
-    text_heads: Mapping[str, int] = field(default_factory=dict, hash=False)
-    """Heads of the text encoders by role, where a YAML says so; else width / 64, as in all releases."""
-    statistics: Path | None = None
-    """File of (mean, deviation) of image embeddings (unCLIP L)."""
-    autoencoder: Path | None = None
-    """A file whose autoencoder takes the place of the checkpoint's own (name.vae.safetensors)."""
-    assumed: frozenset[str] = frozenset()
-    """What neither the file nor a YAML says and the row had to: of "heads", "prediction", "latent_scale", "betas", "family"."""
+KINDS = {
+    "clip": ("text_model.embeddings.token_embedding.weight", "embeddings.token_embedding.weight"),
+    "openclip": ("transformer.resblocks.0.attn.in_proj_weight",),
+    "bert": ("token_emb.weight",),
+    "class": ("embedding.weight",),
+    "rescale": ("channel_mapper.weight",),
+    "openclip-image": ("visual.conv1.weight",),
+    "clip-image": ("visual.conv1.weight",),
+}
+"""By kind of encoder: a key that only it has."""
+BERT_WORDS = 30522
 
 
-def identify(path: Path, families: Iterable[Family]) -> Identity:
+def identify(path: Path, families: Iterable[Family], learnt: Mapping[str, str] | None = None) -> Identity:
     """The family of a checkpoint.
+
+    Args:
+        learnt: what is known of it from elsewhere: "prediction" (asked of the network once), "family" (the user's choice).
 
     Raises:
         CheckpointReadError: it cannot be read, or is no checkpoint of a family that is known here.
     """
     rows = list(families)
-    return _folder(path, rows) if path.is_dir() else _file(path, rows)
+    if path.is_dir():
+        return identify_folder(path, rows)
+    header = read_header(path)
+    build = build_of(header.shapes, rows)
+    if build is None:
+        raise CheckpointReadError(what_else(path, header))
+    told = configuration.read(path)
+    learnt = learnt or {}
+    prediction = told.prediction if told else learnt.get("prediction")
+    row = choose(build, rows, path, prediction, learnt.get("family", ""))
+    return _with_details(path, header, build, row, rows, told, learnt)
 
 
-def _row(rows: list[Family], path: Path, channels: int, width: int, is_clip: bool) -> Family:
-    """The row that fits; a CLIP encoder of a width that no row has is an SD 1 of another size."""
-    fits = [
-        row for row in rows if row.in_channels == channels and row.context_width == width and row.conditioners == ("clip-text",)
-    ]
-    if fits:
-        return fits[0]
-    if is_clip and channels == 4:
-        return replace(next(row for row in rows if row.name == "sd1"), context_width=width, preview=None)
-    raise CheckpointReadError(
-        f"{path.name} is a checkpoint of a family that cannot be opened yet ({channels} input channels, context of {width}). "
-        "Choose an SD 1 checkpoint."
-    )
-
-
-def _folder(path: Path, rows: list[Family]) -> Identity:
-    index = read_json(path / "model_index.json")
-    unet = read_json(path / "unet" / "config.json")
-    scheduler_file = path / "scheduler" / "scheduler_config.json"
-    scheduler = read_json(scheduler_file) if scheduler_file.exists() else {}
-    encoder = index.get("text_encoder")
-    is_clip = isinstance(encoder, list) and encoder[-1] == "CLIPTextModel" and not index.get("text_encoder_2")
-    if is_clip:  # SD 2's folders name the same class, but hold OpenCLIP, which pads prompts differently
-        is_clip = read_json(path / "text_encoder" / "config.json").get("hidden_act", "quick_gelu") == "quick_gelu"
-    width, channels = unet.get("cross_attention_dim"), unet.get("in_channels")
-    if not isinstance(width, int) or not isinstance(channels, int) or not is_clip:
-        raise CheckpointReadError(
-            f"{path.name} is a {index.get('_class_name', 'pipeline')} folder, which cannot be opened yet. "
-            "Choose an SD 1 checkpoint."
-        )
-    row = _row(rows, path, channels, width, is_clip)
-    row = replace(
-        row,
-        prediction="v" if scheduler.get("prediction_type") == "v_prediction" else "eps",
-        native_size=int(unet.get("sample_size") or row.native_size // 8) * row.latent_factor,
-        beta_start=float(scheduler.get("beta_start", row.beta_start)),
-        beta_end=float(scheduler.get("beta_end", row.beta_end)),
-    )
-    return Identity(row, is_folder=True)
-
-
-def _file(path: Path, rows: list[Family]) -> Identity:
-    shapes = read_shapes(path)
-    channels, width = _unet_inputs(shapes, path)
-    is_clip = any(name.startswith(CLIP) for name in shapes)
-    family = _row(rows, path, channels, width, is_clip)
-    if not any(name.startswith(AUTOENCODER) for name in shapes) or not is_clip:
-        missing = "a text encoder" if not is_clip else "an autoencoder"
-        raise CheckpointReadError(f"{path.name} is not a whole checkpoint: it holds a U-Net, but not {missing}.")
-    return _with_yaml(Identity(family, is_folder=False), path)
-
-
-def _unet_inputs(shapes: Shapes, path: Path) -> tuple[int, int]:
-    first = shapes.get(UNET + "input_blocks.0.0.weight")
-    context = next(
-        (shape for name, shape in shapes.items() if name.startswith(UNET) and name.endswith("attn2.to_k.weight")), None
-    )
-    if first is None:
-        raise CheckpointReadError(
-            f"{path.name} is not a checkpoint: it holds no U-Net. A LoRA or a VAE belongs into its own folder."
-        )
-    if context is None:
-        raise CheckpointReadError(
-            f"{path.name} is a checkpoint without a text encoder, which cannot be opened yet. Choose an SD 1 checkpoint."
-        )
-    return first[1], context[1]
-
-
-def _with_yaml(identity: Identity, path: Path) -> Identity:
-    """What the release's own configuration says beyond the shapes. It is read as data; no class it names is imported."""
-    sidecar = path.with_suffix(".yaml")
-    if not sidecar.exists():
-        return identity
+def build_of(shapes: Shapes, rows: Iterable[Family]) -> Build | None:
+    """The build of a checkpoint in the original key layout; None where it holds neither U-Net nor autoencoder."""
+    own = inside(shapes, UNET)
+    autoencoder, numbers = _autoencoder(shapes)
+    if "input_blocks.0.0.weight" not in own or "out.2.weight" not in own:
+        return Build("none", frozenset(), autoencoder, numbers, 0, "") if autoencoder and not own else None
     try:
-        values = yaml.safe_load(sidecar.read_text(encoding="utf-8"))["model"]["params"]
-        unet: dict[str, Any] = values["unet_config"]["params"]
-        text = (values.get("cond_stage_config", {}).get("params") or {}).get("text_config") or {}
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        levels = tower(own)
+    except (KeyError, ValueError, IndexError, StopIteration):
+        return None
+    latent, channels = own["out.2.weight"][0], own["input_blocks.0.0.weight"][1]
+    context = next((shape[1] for name, shape in own.items() if name.endswith("attn2.to_k.weight")), 0)
+    numbers |= {"in_channels": channels, "latent_channels": latent, "network_width": levels.widths[0], "context_width": context}
+    vector = "projection" if "label_emb.0.0.weight" in own else "index" if "label_emb.weight" in own else ""
+    if not context:  # halves its latents evenly on every level
+        numbers["size_step"] = max(8, numbers.get("latent_factor", 8) * 2 ** (len(levels.widths) - 1))
+    known = {encoder for row in rows for encoder in row.encoders}
+    encoders = frozenset((one.role, one.kind, one.prefix) for one in known if _is_there(one, shapes))
+    network = "context" if context else "plain"
+    return Build(network, encoders, autoencoder, numbers, channels - latent, vector, levels.scales_and_shifts)
+
+
+def _autoencoder(shapes: Shapes) -> tuple[str, dict[str, Any]]:
+    own = inside(shapes, prefix_of(shapes))
+    if "decoder.conv_out.weight" not in own or "encoder.conv_in.weight" not in own:
+        return "", {}
+    levels = {int(name.split(".")[2]) for name in own if name.startswith("encoder.down.")}
+    kind = "vq" if "quantize.embedding.weight" in own else "kl"
+    factor, latent = 2 ** max(levels), own["decoder.conv_in.weight"][1]
+    width = own["decoder.norm_out.weight"][0]
+    numbers = {"autoencoder": kind, "latent_factor": factor, "latent_channels": latent, "decoder_width": width}
+    return kind, numbers
+
+
+def _is_there(encoder: Encoder, shapes: Shapes) -> bool:
+    keys = [encoder.prefix + key for key in KINDS[encoder.kind] if encoder.prefix + key in shapes]
+    if not keys:
+        return False
+    if encoder.kind == "bert":  # LDM reads words of BERT, and boxes, with the same network
+        return (shapes[keys[0]][0] == BERT_WORDS) == (encoder.role == "text")
+    if encoder.kind in ("clip-image", "openclip-image"):  # OpenAI's CLIP is there with its text half, OpenCLIP without
+        has_text = encoder.prefix + "transformer.resblocks.0.ln_1.weight" in shapes
+        return has_text == (encoder.kind == "clip-image")
+    return True
+
+
+CHURCHES = {"heads": 8, "head_width": None, "beta_end": 0.0155}
+"""LDM's churches are the only release whose time steps scale and shift; they have 8 heads and a schedule of their own."""
+
+
+def _with_details(
+    path: Path,
+    header: Header,
+    build: Build,
+    row: Family,
+    rows: list[Family],
+    told: configuration.Told | None,
+    learnt: Mapping[str, str],
+) -> Identity:
+    """The row with the file's own numbers, and what had to be assumed."""
+    if row.network != "none" and not build.autoencoder and not beside(path):
         raise CheckpointReadError(
-            f"{sidecar.name} beside {path.name} cannot be read as a configuration ({type(error).__name__}). "
-            "Mend it or take it away."
-        ) from None
-    row = identity.family
-    row = replace(
+            f"{path.name} is not a whole checkpoint: it holds a U-Net, but no autoencoder. "
+            f"Put one beside it, as {path.stem}.vae.safetensors."
+        )
+    numbers = dict(build.numbers) | (CHURCHES if build.scales_and_shifts and row.network == "plain" else {})
+    if row.name != "pocket" and (row.latent_channels, row.latent_factor, row.latent_scale) != (
+        numbers.get("latent_channels", row.latent_channels),
+        numbers.get("latent_factor", row.latent_factor),
+        row.latent_scale,
+    ):
+        numbers["preview"] = None
+    assumed = {"heads", "latent_scale", "betas"} if told is None else set()
+    if row.network == "none":
+        assumed = set()
+    if (scale := header.value("scale_factor")) is not None:
+        numbers["latent_scale"] = float(scale)
+        assumed.discard("latent_scale")
+    betas = header.value("betas")
+    if betas is not None and betas.numel() > 1:
+        numbers |= {"beta_start": float(f"{float(betas[0]):.6g}"), "beta_end": float(f"{float(betas[-1]):.6g}")}
+        assumed.discard("betas")
+    others, hinted = kin(row, build, rows), is_hinted(row, path)
+    if any(other.prediction != row.prediction for other in others) and not told and "prediction" not in learnt and not hinted:
+        assumed.add("prediction")
+    if any(other.prediction == row.prediction for other in others) and "family" not in learnt and not hinted:
+        assumed.add("family")
+    row = replace(row, **numbers)
+    if "v_pred" in header.shapes:  # an empty tensor that fine-tunes of SDXL carry
+        row, assumed = replace(row, prediction="v"), assumed - {"prediction"}
+    if told is not None:
+        row = replace(row, **told.columns(row))
+    elif learnt.get("prediction"):
+        row = replace(row, prediction=learnt["prediction"])
+    average = average_key("diffusion_model.input_blocks.0.0.weight")
+    return Identity(
         row,
-        prediction="v" if values.get("parameterization") == "v" else "eps",
-        latent_scale=float(values.get("scale_factor", row.latent_scale)),
-        beta_start=float(values.get("linear_start", row.beta_start)),
-        beta_end=float(values.get("linear_end", row.beta_end)),
+        uses_average=average in header.shapes and (told is None or told.uses_average is not False),
+        text_heads=told.text_heads(row) if told else {},
+        statistics=_statistics(path, row, told),
+        autoencoder=beside(path),
+        assumed=frozenset(assumed),
+        kinds=header.kinds,
     )
-    return replace(
-        identity, family=row, heads=unet.get("num_heads"), head_width=unet.get("num_head_channels"), text_heads=text.get("heads")
-    )
+
+
+def beside(path: Path) -> Path | None:
+    """An autoencoder that lies beside a checkpoint, under its name."""
+    candidates = [path.with_suffix(f".vae{suffix}") for suffix in (".safetensors", ".ckpt", ".pt")]
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _statistics(path: Path, row: Family, told: configuration.Told | None) -> Path | None:
+    if not any(encoder.kind == "clip-image" for encoder in row.encoders):
+        return None
+    name = "ViT-L-14_stats.th"
+    places = [path.parent / told.statistics] if told and told.statistics else []
+    places += [path.parent / part / name for part in ("", "karlo_models", "checkpoints/karlo_models", "karlo")]
+    return next((place for place in places if place.is_file()), None)

@@ -50,7 +50,8 @@ def bench_arithmetic(app: App, full: bool) -> list[Row]:
     device, family = app.checkpoints.device, entry.identity.family
     model = load(entry.path, entry.identity, entry.title, entry.checkpoint_name)
     with tempfile.TemporaryDirectory() as folder:
-        chosen = choose(model.unet, family, device, Path(folder) / "kept.json")
+        assert model.unet is not None
+    chosen = choose(model.unet, family, device, Path(folder) / "kept.json")
     times = measure(model.unet, family, device, seconds=60 if full else 20, options=candidates(device))
     best = min(times.values())
     rows = [

@@ -7,12 +7,14 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from webui.checkpoints.build import Identity
 from webui.checkpoints.files import SUFFIXES
-from webui.checkpoints.identify import Identity, identify
+from webui.checkpoints.identify import identify
 from webui.contract.errors import CheckpointReadError, UnknownCheckpointError
 from webui.contract.parts import Family
 from webui.contract.result import CheckpointName
@@ -62,7 +64,7 @@ class Catalog:
         folders: models/ folders; checkpoints lie in their Stable-diffusion/, folders in diffusers layout also directly.
         extra: further folders that hold checkpoints directly (--ckpt-dir).
         families: the rows to choose from.
-        kept: JSON file that keeps hashes by path, size and time.
+        kept: JSON file that keeps hashes by path, size and time; learnt.json beside it keeps what was found out otherwise.
     """
 
     def __init__(self, folders: Sequence[Path], extra: Sequence[Path], families: Iterable[Family], kept: Path) -> None:
@@ -73,7 +75,8 @@ class Catalog:
         self._lock = threading.RLock()
         self._entries: dict[str, Entry] = {}
         self._seen: dict[Path, tuple[tuple[int, int, int], Entry]] = {}
-        self._hashes = _read_hashes(kept)
+        self._hashes = _read_kept(kept)
+        self._learnt: dict[str, dict[str, str]] = _read_kept(kept.with_name("learnt.json"))
         self._listed = False
 
     def refresh(self) -> None:
@@ -99,7 +102,7 @@ class Catalog:
         found[title] = replace(self._entry(path), title=title)
 
     def _entry(self, path: Path) -> Entry:
-        weights = path / "unet" / "diffusion_pytorch_model.safetensors" if path.is_dir() else path
+        weights = _weights(path)
         try:
             status = weights.stat() if weights.exists() else path.stat()
         except OSError:
@@ -111,7 +114,7 @@ class Catalog:
             return self._hashed(known[1], mark)
         identity, error = None, ""
         try:
-            identity = identify(path, self._families)
+            identity = identify(path, self._families, self._learnt.get(_key(path, mark)))
         except CheckpointReadError as problem:
             error = str(problem)
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else status.st_size
@@ -120,7 +123,7 @@ class Catalog:
         return self._hashed(entry, mark)
 
     def _hashed(self, entry: Entry, mark: tuple[int, int, int]) -> Entry:
-        return replace(entry, sha256=self._hashes.get(f"{entry.path}|{mark[0]}|{mark[1]}", ""))
+        return replace(entry, sha256=self._hashes.get(_key(entry.path, mark), ""))
 
     def entries(self) -> list[Entry]:
         if not self._listed:
@@ -167,20 +170,39 @@ class Catalog:
             if title in self._entries:
                 self._entries[title] = replace(self._entries[title], error=error)
 
+    def learn(self, title: str, **facts: str) -> Entry:
+        """Remember of a checkpoint what its header does not say: prediction="v" (asked of the network), or
+        family="sdxl-turbo" (the user's word; it counts where the file is built so). The entry as it is now known.
+
+        Raises:
+            UnknownCheckpointError
+        """
+        entry = self.find(title)
+        weights = _weights(entry.path)
+        status = weights.stat()
+        key = _key(entry.path, (status.st_size, status.st_mtime_ns, 0))
+        with self._lock:
+            self._learnt[key] = self._learnt.get(key, {}) | facts
+            self._seen.pop(entry.path, None)
+            known = replace(self._entry(entry.path), title=entry.title)
+            self._entries[entry.title] = known
+            _write_kept(self._kept.with_name("learnt.json"), self._learnt)
+        return known
+
     def hash(self, entry: Entry) -> Entry:
         """The entry with its SHA-256; reads the whole file the first time (about a second for 2 GB)."""
-        weights = entry.path / "unet" / "diffusion_pytorch_model.safetensors" if entry.path.is_dir() else entry.path
+        weights = _weights(entry.path)
         if entry.sha256 or not weights.is_file():
             return entry
         status = weights.stat()
         with weights.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         with self._lock:
-            self._hashes[f"{entry.path}|{status.st_size}|{status.st_mtime_ns}"] = digest
+            self._hashes[_key(entry.path, (status.st_size, status.st_mtime_ns, 0))] = digest
             entry = replace(entry, sha256=digest)
             if entry.title in self._entries:
                 self._entries[entry.title] = replace(self._entries[entry.title], sha256=digest)
-            _write_hashes(self._kept, self._hashes)
+            _write_kept(self._kept, self._hashes)
         return entry
 
 
@@ -207,8 +229,8 @@ def _folders_in(models: Path) -> list[Path]:
 def _checkpoints_in(folder: Path) -> list[Path]:
     found: list[Path] = []
     for place, folders, files in os.walk(folder, followlinks=True):
-        if "model_index.json" in files:
-            found.append(Path(place))
+        if "model_index.json" in files or {"unet", "vae"} <= set(folders):
+            found.append(Path(place))  # one without its index is listed, with the reason why it does not open
             folders.clear()
             continue
         folders.sort()
@@ -216,19 +238,29 @@ def _checkpoints_in(folder: Path) -> list[Path]:
     return found
 
 
-def _read_hashes(kept: Path) -> dict[str, str]:
+def _weights(path: Path) -> Path:
+    """The file that stands for a checkpoint: itself, or a folder's U-Net."""
+    return path / "unet" / "diffusion_pytorch_model.safetensors" if path.is_dir() else path
+
+
+def _key(path: Path, mark: tuple[int, int, int]) -> str:
+    """Under which a file is remembered: its path, size and time."""
+    return f"{path}|{mark[0]}|{mark[1]}"
+
+
+def _read_kept(kept: Path) -> dict[str, Any]:
     try:
         values = json.loads(kept.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not there yet, or damaged: hashed again
+    except (OSError, ValueError):  # not there yet, or damaged: found out again
         return {}
     return values if isinstance(values, dict) else {}
 
 
-def _write_hashes(kept: Path, hashes: dict[str, str]) -> None:
+def _write_kept(kept: Path, values: Mapping[str, Any]) -> None:
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         beside = kept.with_suffix(".new")
-        beside.write_text(json.dumps(hashes, indent=1), encoding="utf-8")
+        beside.write_text(json.dumps(values, indent=1), encoding="utf-8")
         os.replace(beside, kept)
     except OSError as error:
-        _log.warning("hashes could not be kept: %s", error)
+        _log.warning("%s could not be kept: %s", kept.name, error)

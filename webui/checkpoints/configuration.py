@@ -30,7 +30,7 @@ class Told:
 
     @property
     def prediction(self) -> str | None:
-        """"eps" or "v"; None for an autoencoder."""
+        """ "eps" or "v"; None for an autoencoder."""
         if self._is_sgm:
             denoiser = _params(self.values.get("denoiser_config"))
             scaling = str((denoiser.get("scaling_config") or {}).get("target", ""))
@@ -104,7 +104,7 @@ def read(path: Path) -> Told | None:
         told = Told(yaml.safe_load(sidecar.read_text(encoding="utf-8"))["model"]["params"])
         if not isinstance(told.values, dict):
             raise TypeError
-        float(told.values.get("scale_factor", 1)), float(told.values.get("linear_start", 1)), told.prediction  # noqa: B018
+        float(told.values.get("scale_factor", 1)), float(told.values.get("linear_start", 1)), told.prediction
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
         raise CheckpointReadError(wrong) from None
     return told

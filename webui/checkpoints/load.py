@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from webui.checkpoints import layout
+from webui.checkpoints.build import Identity
 from webui.checkpoints.download import Shelf
 from webui.checkpoints.files import Shapes, read_tensors
 from webui.checkpoints.folder import load_folder, weights
-from webui.checkpoints.identify import Identity
 from webui.checkpoints.model import Model
 from webui.checkpoints.networks import assign, build, load_part
 from webui.checkpoints.pickled import read_sequence

@@ -22,6 +22,7 @@ from webui.checkpoints.catalog import Catalog, Entry
 from webui.checkpoints.download import Shelf
 from webui.checkpoints.load import load
 from webui.checkpoints.model import Model
+from webui.checkpoints.prediction import prediction_of
 from webui.contract.errors import CheckpointError, CheckpointReadError
 
 _log = logging.getLogger(__name__)
@@ -95,7 +96,10 @@ class Checkpoints:
 
     def _current(self) -> Entry:
         entries = self.entries()
-        whole = [entry for entry in entries if not entry.error]
+        whole = [
+            entry for entry in entries if not entry.error and entry.family and entry.family.does
+        ]  # an autoencoder draws nothing
+        whole.sort(key=lambda entry: bool(entry.family and (entry.family.needs or entry.family.does == "refine")))
         exact = [entry for entry in whole if entry.title == self._chosen]
         named = [entry for entry in whole if entry.name == self._chosen]
         if found := [*exact, *named, *whole]:
@@ -187,6 +191,9 @@ class Checkpoints:
         try:
             model = load(entry.path, identity, entry.title, entry.checkpoint_name, self.shelf)
             _place(model, self.device, self._arithmetic(model))
+            if "prediction" in identity.assumed and model.unet is not None:
+                entry = self.catalog.learn(entry.title, prediction=prediction_of(model))
+                model.family = entry.family or model.family
         except CheckpointError as error:
             self.catalog.mark(entry.title, str(error))
             raise

@@ -11,19 +11,19 @@ import torch
 
 from webui.checkpoints.catalog import Catalog
 from webui.checkpoints.download import Shelf
-from webui.checkpoints.identify import Identity
+from webui.checkpoints.build import Identity
 from webui.checkpoints.manager import Checkpoints
 from webui.contract.parts import Family, Parts
 from webui.verify.case import Case, CaseError
 
 ASSUMED = {
     "heads": {"heads", "head_width"},
-    "prediction": {"prediction"},
+    "prediction": {"prediction", "name"},
     "latent_scale": {"latent_scale"},
     "betas": {"beta_start", "beta_end"},
-    "family": {field.name for field in fields(Family)},
+    "family": {"name"},
 }
-"""What a file may not say (Identity.assumed), and which columns of the row that concerns."""
+"""What a file may not say (Identity.assumed), and which columns of the row that concerns. Another name is another row."""
 
 
 def open_folder(folder: Path, parts: Parts, models: Sequence[Path], kept: Path) -> Checkpoints:
@@ -69,6 +69,13 @@ def identity_of(checkpoints: Checkpoints, file: str) -> Identity:
     return entry.identity
 
 
+def check_family(case: Case, identity: Identity, file: str) -> None:
+    """Raises CaseError where a file is taken for another family than the case's, and not for want of any sign of it (a Turbo
+    has the keys, the shapes and the configuration of what it was made from, and often only its name tells)."""
+    if identity.family.name != case.family and "family" not in identity.assumed:
+        raise CaseError(f"{file} is taken for {identity.family.name}, the case says {case.family}.")
+
+
 def unsaid(told: Identity, alone: Identity) -> list[str]:
     """What the configuration says otherwise than the family's row, and the file cannot say: then the file alone is not
     enough.
@@ -76,12 +83,12 @@ def unsaid(told: Identity, alone: Identity) -> list[str]:
     Raises:
         CaseError: they differ in something that the file does say.
     """
-    allowed = {column for word in alone.assumed for column in ASSUMED.get(word, ())}
-    differ = [field.name for field in fields(Family) if getattr(told.family, field.name) != getattr(alone.family, field.name)]
-    if wrong := [name for name in differ if name not in allowed]:
+    words = [word for word in sorted(alone.assumed) if word in ASSUMED]
+    is_other = told.family.name != alone.family.name and not {"family", "prediction"}.isdisjoint(words)
+    differ = {field.name for field in fields(Family) if getattr(told.family, field.name) != getattr(alone.family, field.name)}
+    allowed = set().union(*(ASSUMED[word] for word in words)) if not is_other else differ
+    if wrong := sorted(differ - allowed):
         known = ", ".join(f"{name} {getattr(alone.family, name)!r} and not {getattr(told.family, name)!r}" for name in wrong)
         raise CaseError(f"without the configuration the file is taken for another: {known}.")
-    if "family" in alone.assumed and told.family.name != alone.family.name:
-        return ["the family"]
-    words = [word for word in sorted(alone.assumed) if ASSUMED.get(word, set()) & set(differ)]
-    return [*words, *(["statistics"] if told.statistics is not None and alone.statistics is None else [])]
+    found = [word for word in words if ASSUMED[word] & differ]
+    return [*found, *(["statistics"] if told.statistics is not None and alone.statistics is None else [])]

@@ -20,7 +20,7 @@ from webui.checkpoints.layout.unet import UNET, unet
 from webui.contract.parts import Encoder
 
 if TYPE_CHECKING:
-    from webui.checkpoints.identify import Identity
+    from webui.checkpoints.build import Identity
 
 __all__ = ["AUTOENCODER", "DEPTH", "UNET", "Layout", "Part", "Source", "autoencoder", "parts_of"]
 CONDITION = "cond_stage_model."

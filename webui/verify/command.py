@@ -10,7 +10,7 @@ from webui.contract.errors import StartError, WebUIError
 from webui.contract.parts import Parts
 from webui.verify.case import Case, CaseError, Check, read_case
 from webui.verify.checks import Bench, computed, error_of
-from webui.verify.opening import identity_of, laid_out, open_folder, unsaid
+from webui.verify.opening import check_family, identity_of, laid_out, open_folder, unsaid
 from webui.verify.table import Row, heading, last_line
 
 WITHOUT = ", file alone"
@@ -89,9 +89,7 @@ def _checked(case: Case, folder: Path, parts: Parts, models: Sequence[Path], kep
     checkpoints = open_folder(folder, parts, models, kept)
     try:
         first, *others = case.checkpoints
-        identity = identity_of(checkpoints, first)
-        if identity.family.name != case.family:
-            raise CaseError(f"{first} is taken for {identity.family.name}, the case says {case.family}.")
+        check_family(case, identity_of(checkpoints, first), first)
         for file in others:
             identity_of(checkpoints, file)
         with checkpoints.use(first) as model:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.client
+import io
 import json
 import os
 import re
@@ -50,9 +53,37 @@ def test_generate_writes_a_picture_with_its_infotext(data: Path, tmp_path: Path)
     assert "Seed: 1," in text and "Model: pocket" in text
 
 
+def test_generate_draws_from_a_picture_that_is_kept_for_the_next_time(data: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "in.png", tmp_path / "out.png"
+    Image.new("RGB", (64, 96), "green").save(source)
+    words = ("--image", str(source), "--strength", "0.5", "--steps", "4", "--seed", "1", "-o", str(out))
+    done = webui("generate", "a cone", *words, data=data)
+    assert done.returncode == 0, done.stderr
+    name = hashlib.sha256(source.read_bytes()).hexdigest()
+    with Image.open(out) as picture:
+        assert picture.size == (64, 96)
+        text = picture.text["parameters"]  # type: ignore[attr-defined]
+    assert f"Input image hash: {name}" in text and "Denoising strength: 0.5" in text
+    assert (data / "state" / "inputs" / f"{name}.png").read_bytes() == source.read_bytes()
+
+
+def test_fetch_lists_what_is_not_bundled_and_says_in_one_sentence_when_there_is_no_network(data: Path) -> None:
+    listed = webui("fetch", data=data)
+    assert listed.returncode == 0
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["bert-vocabulary", "depth-estimator", "image-statistics"]
+    done = webui("fetch", "bert-vocabulary", data=data)
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        "bert-vocabulary was not fetched: HF_HUB_OFFLINE forbids it. Or put vocab.txt into models/BERT."
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (["--boxes", "[1]"], "Box 1 is 1. It must have label, x, y, width, height."),
+        (["--second-image", __file__], "Second image is not a picture that can be read here."),
+        (["--class", "tench"], "Pocket reads no class label"),
         (["--steps", "0"], "Steps 0 is out of range. It can be 1 to 1000."),
         (["--width", "517"], "Width 517 is not a multiple of 8. Try 520."),
         (["--checkpoint", "damaged"], "damaged.safetensors is"),
@@ -104,7 +135,10 @@ def open_to_others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[i
 
 def test_after_pulling_the_plug_the_job_goes_on_where_it_was(tmp_path: Path) -> None:
     pictures = tmp_path / "outputs"
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(file, "PNG")
     words = {"prompt": "a red cube", "steps": 4, "batch_count": 6, "seed": 100, "width": 64, "height": 64}
+    words |= {"image": base64.b64encode(file.getvalue()).decode(), "strength": 0.9}
     with running(tmp_path) as (port, program):
         status, body = ask(port, "/api/v1/jobs", {"Content-Type": "application/json"}, "POST", json.dumps(words))
         assert status == 202
@@ -115,6 +149,7 @@ def test_after_pulling_the_plug_the_job_goes_on_where_it_was(tmp_path: Path) -> 
         until(lambda: json.loads(ask(port, f"/api/v1/jobs/{job}")[1])["state"] in ("finished", "failed"))
         ended = json.loads(ask(port, f"/api/v1/jobs/{job}")[1])
     assert ended["state"] == "finished", ended["error"]
+    assert all(ended["request"]["image"] in image["infotext"] for image in ended["images"])
     assert [image["seed"] for image in ended["images"]] == [str(seed) for seed in range(100, 106)]
     saved = [path.name.split("-")[1] for path in sorted(pictures.rglob("*.png"))]
     assert set(saved) == {f"{seed}.png" for seed in range(100, 106)}
@@ -181,8 +216,6 @@ def test_with_listen_a_login_is_made_up_and_a_stranger_is_refused(open_to_others
 
 
 def test_with_listen_the_printed_login_opens_the_door(open_to_others: tuple[int, str]) -> None:
-    import base64
-
     port, login = open_to_others
     headers = {"Authorization": "Basic " + base64.b64encode(login.encode()).decode()}
     status, body = ask(port, "/sdapi/v1/sd-models", headers)

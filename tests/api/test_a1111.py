@@ -99,6 +99,7 @@ def test_every_field_that_means_something_reaches_the_request(app: App) -> None:
         prompt="p", negative_prompt="n", seed=9, subseed=8, subseed_strength=0.5, seed_resize_from_h=64, seed_resize_from_w=-1,
         sampler_name="euler", scheduler="karras", batch_size=2, n_iter=3, steps=4, cfg_scale=5, width=64, height=72, eta=0.5,
         s_churn=0.3, s_tmin=0.1, s_tmax=0, s_noise=1.01, override_settings=settings,
+        refiner_checkpoint="apple", refiner_switch_at=0.5,
     )  # fmt: skip
     request = order(app, body).request
     assert (request.prompt, request.negative_prompt, request.seed, request.variation_seed) == ("p", "n", 9, 8)
@@ -107,6 +108,13 @@ def test_every_field_that_means_something_reaches_the_request(app: App) -> None:
     assert (request.steps, request.guidance, request.width, request.height, request.eta) == (4, 5.0, 64, 72, 0.5)
     assert (request.checkpoint, request.clip_skip, request.step_seed_shift, request.noise_source) == ("pear", 2, 31337, "NV")
     assert request.sampler_options == {"s_churn": 0.3, "s_tmin": 0.1, "s_noise": 1.01}
+    assert (request.refiner, request.refiner_switch) == ("apple", 0.5)
+
+
+@pytest.mark.parametrize("refiner", [None, "", "None"])
+def test_without_a_refiner_its_switch_point_means_nothing(app: App, refiner: str | None) -> None:
+    request = order(app, Txt2Img(prompt="p", refiner_checkpoint=refiner, refiner_switch_at=0.0)).request
+    assert (request.refiner, request.refiner_switch) == ("", 0.8)
 
 
 def test_pictures_are_saved_only_when_asked(quick: TestClient, app: App) -> None:
@@ -235,7 +243,8 @@ WRONG: list[tuple[dict[str, Any], int, str]] = [
     ({"prompt": "a" * 1_000_000}, 422, "prompt"),
     ({"s_churn": 0.5, "sampler_name": "DDIM"}, 422, "s_churn"),
     ({"enable_hr": True}, 422, "enable_hr"),
-    ({"refiner_checkpoint": "xl-refiner"}, 422, "refiner_checkpoint"),
+    ({"refiner_checkpoint": "xl-refiner", "refiner_switch_at": 0.8}, 404, ""),
+    ({"refiner_checkpoint": "pear", "refiner_switch_at": 1.5}, 422, "refiner_switch_at"),
     ({"restore_faces": True}, 422, "restore_faces"),
     ({"tiling": True}, 422, "tiling"),
     ({"styles": ["Nobody's"]}, 422, "styles"),

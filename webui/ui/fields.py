@@ -6,6 +6,7 @@ that cannot be right goes to the request as it is, whose check says in one sente
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,51 @@ def same(value: Any) -> Any:
     return value
 
 
+def zero(value: Any) -> Any:
+    """An empty control asks for nothing, which is 0 for a size."""
+    number = whole(value)
+    return 0 if number is None else number
+
+
+def empty(value: Any) -> Any:
+    return str(value) if value else ""
+
+
+def optional(value: Any) -> Any:
+    return "" if value is None else str(value)
+
+
+def boxes(value: Any) -> Any:
+    """Lines of "label x y width height" (blanks or commas between), or JSON, to the list that a request takes."""
+    if not isinstance(value, str):
+        return value or ()
+    if value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return [_box(line) for line in value.splitlines() if line.strip()]
+
+
+def _box(line: str) -> list[Any]:
+    """The label may have blanks in it: the last four words are numbers."""
+    words = re.split(r"[\s,;]+", line.strip())
+    label, numbers = " ".join(words[:-4]), words[-4:]
+    return [label, *map(_decimal, numbers)] if label else list(words)
+
+
+def _decimal(word: str) -> float | str:
+    try:
+        return float(word)
+    except ValueError:
+        return word
+
+
+def lines(value: Any) -> str:
+    """Boxes as `boxes` reads them."""
+    return "\n".join(" ".join([box.label, *(repr(n) for n in (box.x, box.y, box.width, box.height))]) for box in value)
+
+
 @dataclass(frozen=True)
 class Field:
     """A field of the request and its control. The control's element id is TAB_element."""
@@ -67,29 +113,55 @@ class Field:
     """Request value to control value."""
     follows: bool = False
     """A checkpoint brings its own default, which the control takes while the user has not chosen another."""
+    varies: bool = False
+    """Only some families read it: elsewhere its control is not shown and its value not asked for."""
 
 
 TABLE = (
-    Field("prompt", "prompt", "Prompt", text),
-    Field("negative_prompt", "neg_prompt", "Negative prompt", text),
+    Field("prompt", "prompt", "Prompt", text, varies=True),
+    Field("negative_prompt", "neg_prompt", "Negative prompt", text, varies=True),
+    Field("class_label", "class", "Class", text, varies=True),
+    Field("boxes", "boxes", "Boxes", boxes, lines, varies=True),
+    Field("image", "image", "Image", text, varies=True),
+    Field("strength", "strength", "Strength", number, follows=True, varies=True),
+    Field("second_image", "second_image", "Second image", text, varies=True),
+    Field("mix", "mix", "Mix", number, varies=True),
+    Field("mask", "mask", "Mask", text, varies=True),
+    Field("depth", "depth", "Depth map", text, varies=True),
+    Field("map", "map", "Label map", text, varies=True),
+    Field("noise_level", "noise_level", "Noise level", whole, optional, varies=True),
+    Field("refiner", "refiner", "Refiner", text, varies=True),
+    Field("refiner_switch", "refiner_switch", "Switch at", number, varies=True),
     Field("sampler", "sampler", "Sampler", text, follows=True),
     Field("schedule", "schedule", "Schedule", text, follows=True),
     Field("steps", "steps", "Steps", whole, follows=True),
     Field("guidance", "guidance", "Guidance", number, follows=True),
-    Field("width", "width", "Width", whole, follows=True),
-    Field("height", "height", "Height", whole, follows=True),
+    Field("width", "width", "Width", whole, follows=True, varies=True),
+    Field("height", "height", "Height", whole, follows=True, varies=True),
     Field("seed", "seed", "Seed", seed, digits),
     Field("batch_size", "batch_size", "Batch size", whole),
     Field("batch_count", "batch_count", "Batch count", whole),
-    Field("clip_skip", "clip_skip", "Clip skip", whole),
+    Field("clip_skip", "clip_skip", "Clip skip", whole, varies=True),
     Field("variation_seed", "variation_seed", "Variation seed", seed, digits),
     Field("variation_strength", "variation_strength", "Variation", number),
     Field("noise_source", "noise_source", "Noise from"),
-    Field("emphasis", "emphasis", "Emphasis"),
+    Field("emphasis", "emphasis", "Emphasis", varies=True),
+    Field("long_prompt", "long_prompt", "Long prompt", varies=True),
     Field("eta", "eta", "Eta", number),
+    Field("second_prompt", "second_prompt", "Second prompt", text, varies=True),
+    Field("second_negative_prompt", "second_neg_prompt", "Second negative prompt", text, varies=True),
+    Field("original_width", "original_width", "Original width", zero, empty, varies=True),
+    Field("original_height", "original_height", "Original height", zero, empty, varies=True),
+    Field("crop_left", "crop_left", "Crop left", zero, empty, varies=True),
+    Field("crop_top", "crop_top", "Crop top", zero, empty, varies=True),
+    Field("target_width", "target_width", "Target width", zero, empty, varies=True),
+    Field("target_height", "target_height", "Target height", zero, empty, varies=True),
+    Field("aesthetic_score", "aesthetic_score", "Aesthetic score", number, varies=True),
+    Field("negative_aesthetic_score", "negative_aesthetic_score", "Negative score", number, varies=True),
 )
 FIELDS = {field.name: field for field in TABLE}
 FOLLOWING = tuple(field.name for field in TABLE if field.follows)
+VARYING = tuple(field.name for field in TABLE if field.varies)
 
 
 def request_of(names: Sequence[str], values: Sequence[Any], **more: Any) -> GenerationRequest:

@@ -7,7 +7,7 @@ it. A checkpoint's defaults go to the controls that the user has not changed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
@@ -17,6 +17,7 @@ from webui.ui.controls import IN_PAGE, QUIET, Choice, Controls
 from webui.ui.fields import FOLLOWING, follow
 from webui.ui.markup import button, html
 from webui.ui.quiet_gradio import gr
+from webui.ui.reading import class_choices, facts_of, family_of, refiners, size_choices, strength_of
 from webui.workspace.app import App
 
 
@@ -28,6 +29,12 @@ class Header:
     """Unseen JSON {field: default} of the checkpoint that the controls' values were chosen for."""
     message: Any
     """Unseen text: what went wrong with the last choice, "" when nothing did. Script shows it on the stage."""
+    facts: Any
+    """Unseen JSON: what the checkpoint reads and serves (webui.ui.reading). Script hides the rest by it."""
+    use: Any
+    """Unseen text: the title that a button of ours wants to be chosen; "" again when it is."""
+    presets: list[Any] = field(default_factory=list)
+    """Dropdowns of sizes, one for each tab that has them."""
 
 
 def header(app: App) -> Header:
@@ -46,7 +53,9 @@ def header(app: App) -> Header:
         )
         badge = html(family(app), elem_id="family")
         html(status(), elem_id="status", js_on_load="LW.stage.drawAll()")
-    return Header(checkpoint, badge, gr.JSON(facts, visible=False), gr.Textbox("", visible=False))
+    use = gr.Textbox("", elem_id="use_checkpoint", label="Checkpoint to use", elem_classes="kept", interactive=True)
+    known, message = gr.JSON(facts, visible=False), gr.Textbox("", visible=False)
+    return Header(checkpoint, badge, known, message, gr.JSON(facts_of(app), visible=False), use)
 
 
 def status() -> str:
@@ -87,7 +96,8 @@ def defaults_of(app: App, title: str = "") -> dict[str, Any]:
         row = app.checkpoints.defaults(title)
     except WebUIError:
         return {}
-    return {name: getattr(row, name) for name in FOLLOWING}
+    known = {name: getattr(row, name) for name in FOLLOWING if hasattr(row, name)}
+    return {**known, "strength": strength_of(family_of(app, title))}
 
 
 def trouble(app: App) -> str:
@@ -105,7 +115,8 @@ def follow_checkpoint(app: App, top: Header, tabs: Sequence[Controls], restored:
         can_choose: whether a choice is the program's; else it is only that of the page's own requests.
     """
     controls = [tab[name] for tab in tabs for name in FOLLOWING]
-    outputs = [top.checkpoint, top.badge, top.defaults, top.message, *controls]
+    menus = [tab[name] for tab in tabs for name in ("class_label", "refiner")]
+    outputs = [top.checkpoint, top.badge, top.defaults, top.message, top.facts, top.use, *top.presets, *menus, *controls]
 
     def settled(title: str | None, before: Mapping[str, Any] | None, values: Sequence[Any], message: str) -> list[Any]:
         now = defaults_of(app, title or "")
@@ -114,7 +125,12 @@ def follow_checkpoint(app: App, top: Header, tabs: Sequence[Controls], restored:
             shown = dict(zip(FOLLOWING, values[start : start + len(FOLLOWING)], strict=True))
             moved = follow(before or {}, now, shown)
             updates += [moved.get(name, gr.skip()) for name in FOLLOWING]
-        return [gr.update(choices=choices(app), value=title), family(app, title or ""), now, message, *updates]
+        row = family_of(app, title or "")
+        seconds = [("None", ""), *(refiners(app, row) if row else [])]
+        lists = [gr.update(choices=size_choices(row))] * len(top.presets)
+        lists += [gr.update(choices=class_choices(row)), gr.update(choices=seconds)] * len(tabs)
+        shown = gr.update(choices=choices(app), value=title)
+        return [shown, family(app, title or ""), now, message, facts_of(app, title or ""), "", *lists, *updates]
 
     def opened(before: Mapping[str, Any] | None, *values: Any) -> list[Any]:
         app.checkpoints.refresh()
@@ -127,6 +143,11 @@ def follow_checkpoint(app: App, top: Header, tabs: Sequence[Controls], restored:
         except WebUIError as error:
             return settled(chosen(app), before, values, str(error))
 
-    said = {"fn": None, "inputs": top.message, "js": "text => LW.stage.say(LW.tabName(), text)", **IN_PAGE}
+    def use(title: str, before: Mapping[str, Any] | None, *values: Any) -> list[Any]:
+        return choose(title, before, *values) if title else [gr.skip()] * len(outputs)
+
+    script = "(text, facts) => { LW.follow(facts); LW.stage.say(LW.tabName(), text); }"
+    said = {"fn": None, "inputs": [top.message, top.facts], "js": script, **IN_PAGE}
     restored.then(opened, [top.defaults, *controls], outputs, **QUIET).success(**said)
+    top.use.change(use, [top.use, top.defaults, *controls], outputs, **QUIET).success(**said)
     top.checkpoint.input(choose, [top.checkpoint, top.defaults, *controls], outputs, **QUIET).success(**said)

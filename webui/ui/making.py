@@ -10,6 +10,7 @@ from webui.ui.fields import request_of
 from webui.ui.header import Header
 from webui.ui.markup import button, html
 from webui.ui.quiet_gradio import gr
+from webui.ui.reading import wanted
 from webui.workspace.app import App
 
 
@@ -23,9 +24,10 @@ def actions(tab: str, app: App, header: Header, made: Controls) -> None:
     names = list(made)
 
     def generate(checkpoint: str | None, *values: Any) -> dict[str, str]:
-        """The job's id, or one sentence that says why there is none."""
+        """The job's id, or one sentence that says why there is none. What the checkpoint does not read is not asked for."""
         try:
-            request = request_of(names, values, checkpoint=checkpoint or "")
+            asked = wanted(app, checkpoint or "", dict(zip(names, values, strict=True)))
+            request = request_of(list(asked), list(asked.values()), checkpoint=checkpoint or "")
             return {"job": app.queue.submit(request, tab=tab).id, "message": ""}
         except WebUIError as error:
             return {"job": "", "message": str(error)}

@@ -11,13 +11,14 @@ from fastapi.staticfiles import StaticFiles
 
 from webui.ui import icons
 from webui.ui.controls import IN_PAGE, Controls
+from webui.ui.fields import VARYING
 from webui.ui.header import follow_checkpoint, header
 from webui.ui.quiet_gradio import gr
 from webui.ui.tabs import TABS
 from webui.workspace.app import App
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("app.js", "events.js", "stage.js", "queue.js")
+SCRIPTS = ("app.js", "follow.js", "pictures.js", "events.js", "stage.js", "queue.js")
 FONTS = ["-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 
@@ -73,7 +74,8 @@ def mount(server: FastAPI, app: App, can_choose: bool = True) -> FastAPI:
 def head() -> str:
     """Style sheet and scripts, named by content so that a browser keeps them until they change."""
     scripts = "".join(f'<script src="{_address(name)}"></script>' for name in SCRIPTS)
-    return f'<style>{icons.css_variables()}</style><link rel="stylesheet" href="{_address("style.css")}">{scripts}'
+    hidden = "".join(f':root:not([data-reads~="{name}"]) .for-{name}{{display:none!important}}' for name in (*VARYING, "sizes"))
+    return f'<style>{icons.css_variables()}{hidden}</style><link rel="stylesheet" href="{_address("style.css")}">{scripts}'
 
 
 def _address(name: str) -> str:

@@ -198,6 +198,6 @@ const LW = (() => {
     }
   }, true);
 
-  return { one, all, part, element, address, tabName, openTab, actions, note, copy, restore, remember, nearestAspect };
+  return { one, all, part, element, address, shelf, tabName, openTab, actions, note, copy, restore, remember, nearestAspect };
 })();
 window.LW = LW;

@@ -6,6 +6,7 @@ from webui.ui import controls, stage
 from webui.ui.controls import Controls
 from webui.ui.header import Header, defaults_of
 from webui.ui.making import actions
+from webui.ui.markup import html, unserved
 from webui.ui.quiet_gradio import gr
 from webui.workspace.app import App
 
@@ -17,16 +18,20 @@ def build(app: App, header: Header) -> Controls:
     made: Controls = {}
     with gr.Row(elem_classes="studio", elem_id=f"{NAME}_studio"):
         with gr.Column(elem_classes="controls", elem_id=f"{NAME}_panel", min_width=0):
+            html(unserved(NAME), elem_classes="unserved")
             with gr.Column(elem_classes="controls-scroll", min_width=0):
                 with controls.column("sheet first"):
                     made |= controls.prompt_fields(NAME)
+                with controls.column("sheet inputs"):
+                    made |= controls.picture_fields(NAME)
                 with controls.column("sheet"):
-                    made |= controls.sampling_fields(NAME, app.parts, defaults)
+                    made |= controls.sampling_fields(NAME, app, defaults)
                 with controls.column("sheet"):
-                    made |= controls.size_fields(NAME, app, header.checkpoint, defaults)
+                    made |= controls.size_fields(NAME, app, header, defaults)
                     made |= controls.seed_fields(NAME)
                     made |= controls.batch_fields(NAME)
                 with controls.column("sheet groups"):
+                    made |= controls.told_fields(NAME)
                     made |= controls.advanced_fields(NAME)
             actions(NAME, app, header, made)
         stage.stage(NAME)

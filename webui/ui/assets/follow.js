@@ -1,0 +1,39 @@
+/* The controls follow the checkpoint in use: what it does not read is hidden by the sheet (:root[data-reads]), and a tab
+   that it does not serve says what it needs. What was last known stands before the first paint, so that nothing jumps. */
+(() => {
+  const { one, all, part } = LW;
+  const KEPT = 'lw-reads', root = document.documentElement;
+  let facts = { reads: ['prompt', 'negative_prompt', 'width', 'height', 'clip_skip', 'emphasis', 'long_prompt'], tabs: {}, native: 512, step: 8 };
+
+  function apply() {
+    root.dataset.reads = facts.reads.join(' ');
+    root.dataset.serves = Object.keys(facts.tabs).filter(tab => !facts.tabs[tab].why).join(' ') || 'all';
+    for (const box of all('.unserved-words')) {
+      const { why = '', other = '' } = facts.tabs[box.dataset.tab] ?? {}, use = part(box, 'use');
+      part(box, 'why').textContent = why && (other ? why : `${why} Put one into models/Stable-diffusion.`);
+      use.hidden = !other;
+      use.dataset.title = other;
+      one('span', use).textContent = `Use ${other}`;
+    }
+  }
+  LW.facts = () => facts;
+  LW.follow = next => {
+    if (!next?.reads) return;
+    facts = next;
+    LW.shelf('localStorage', KEPT, JSON.stringify(facts));
+    apply();
+  };
+  LW.presetName = (width, height) => width > 0 && height > 0 ? `${width} × ${height}` : null;
+  LW.presetSize = text => { const found = /^\s*(\d+)\s*[×x]\s*(\d+)\s*$/.exec(text ?? ''); return found && [+found[1], +found[2]]; };
+  LW.setBox = (id, text) => {
+    const box = one(`#${id} textarea, #${id} input`);
+    if (!box || box.value === text) return;
+    box.value = text;
+    box.dispatchEvent(new Event('input', { bubbles: true }));
+  };
+  LW.actions.use = b => LW.setBox('use_checkpoint', b.dataset.title);
+
+  try { facts = JSON.parse(LW.shelf('localStorage', KEPT)) ?? facts; } catch { /* damaged: the page asks anyway */ }
+  apply();
+  addEventListener('load', apply);
+})();

@@ -1,0 +1,74 @@
+/* The pictures that a request draws from: chosen, dropped or pasted, sent to the server at once, and from then on a name in
+   a box that Gradio knows. So they survive a reload, and the request stays small. */
+(() => {
+  const { one, part, address } = LW;
+  const lines = new Map(); /* element id -> its line, kept while Gradio builds a tab anew */
+  const MOST = 50 * 2 ** 20;
+
+  const boxOf = id => one(`#${id} textarea, #${id} input`);
+  const url = name => address(`api/v1/inputs/${encodeURIComponent(name)}`);
+
+  function show(id, name) {
+    const line = lines.get(id);
+    if (!line) return;
+    const img = one('img', line), words = part(line, 'words');
+    line.dataset.has = Boolean(name);
+    img.hidden = !name;
+    words.hidden = Boolean(name);
+    one('button', line).hidden = !name;
+    if (!name) return img.removeAttribute('src');
+    img.alt = `${line.getAttribute('aria-label')}, chosen`;
+    img.onerror = () => { LW.setBox(id, ''); LW.note('That picture is not kept any more'); };
+    if (img.src !== url(name)) img.src = url(name);
+  }
+
+  async function take(id, file) {
+    const line = lines.get(id), tab = id.split('_')[0];
+    if (!file || !line) return;
+    if (file.size > MOST) return LW.stage.say(tab, `${line.getAttribute('aria-label')} has ${Math.round(file.size / 2 ** 20)} MB. It can have 50 MB.`);
+    line.classList.add('busy');
+    try {
+      const answer = await fetch(address('api/v1/inputs'), { method: 'POST', body: file, headers: { 'Content-Type': 'application/octet-stream' } });
+      const told = await answer.json();
+      if (!answer.ok) return LW.stage.say(tab, told.detail.replace(/^Picture/, line.getAttribute('aria-label')));
+      LW.stage.say(tab, '');
+      LW.setBox(id, told.name);
+      if (id.endsWith('_image') && !id.endsWith('second_image')) suit(tab, told.width, told.height);
+    } catch { LW.note('Not connected'); } finally { line.classList.remove('busy'); }
+  }
+
+  /* the size that suits a picture: its shape, with about as many pixels as the checkpoint was trained on */
+  function suit(tab, width, height) {
+    const { native, step } = LW.facts(), scale = Math.min(1, native / Math.sqrt(width * height));
+    const side = pixels => String(Math.max(64, step, Math.round(pixels * scale / step) * step));
+    LW.setBox(`${tab}_width`, side(width));
+    LW.setBox(`${tab}_height`, side(height));
+  }
+
+  const lineAt = event => event.target.closest?.('[data-picture]');
+  document.addEventListener('change', event => {
+    const line = event.target.matches?.('[data-picture] input[type=file]') && lineAt(event);
+    if (!line) return;
+    take(line.dataset.picture, event.target.files[0]);
+    event.target.value = '';
+  });
+  for (const name of ['dragover', 'dragleave', 'drop']) document.addEventListener(name, event => {
+    const line = lineAt(event);
+    if (!line) return;
+    event.preventDefault();
+    line.classList.toggle('over', name === 'dragover');
+    if (name === 'drop') take(line.dataset.picture, event.dataTransfer.files[0]);
+  });
+  /* a picture pasted anywhere but into text goes to the first picture that is shown */
+  document.addEventListener('paste', event => {
+    const file = [...event.clipboardData?.files ?? []].find(file => file.type.startsWith('image/'));
+    const line = file && [...lines.values()].find(line => line.isConnected && line.offsetParent);
+    if (line) { event.preventDefault(); take(line.dataset.picture, file); }
+  });
+  LW.actions.forget = b => LW.setBox(lineAt({ target: b }).dataset.picture, '');
+
+  LW.pictures = {
+    mount(root, id) { lines.set(id, one('[data-picture]', root) ?? root); show(id, boxOf(id)?.value ?? ''); },
+    show,
+  };
+})();

@@ -139,6 +139,13 @@ def test_noise_levels_are_those_that_it_was_trained_on(case: Case) -> None:
             assert float(case.model.sigmas[int(check["t"])]) == pytest.approx(check["sigma"], rel=1e-4)
 
 
+def test_which_levels_of_x4_attend_to_words_alone_is_read_from_its_yaml(reference_checkpoints: Path, parts: Parts) -> None:
+    """In the tiny case the context is as wide as the levels, so that shapes say nothing."""
+    case = opened("sd-x4-a", reference_checkpoints, parts)
+    assert case.identity.family.configuration["disable_self_attentions"] == (True, True, False)
+    assert case.model.unet is not None and case.model.unet.config["only_cross_attention"] == (True, True, False)
+
+
 def test_opening_neither_copies_nor_converts(reference_checkpoints: Path, parts: Parts) -> None:
     case = opened("sdxl-a", reference_checkpoints, parts)
     tensors = read_tensors(case.path)
@@ -158,14 +165,17 @@ def test_without_a_yaml_the_schedule_in_the_file_counts(reference_checkpoints: P
     assert torch.allclose(model.sigmas, case.model.sigmas, rtol=1e-5)
 
 
-def test_an_autoencoder_beside_takes_the_place_of_the_files_own(reference_checkpoints: Path, parts: Parts) -> None:
+def test_an_autoencoder_beside_takes_the_place_of_the_files_own(
+    reference_checkpoints: Path, parts: Parts, tmp_path: Path
+) -> None:
     case = opened("sd1-a", reference_checkpoints, parts)
     other = opened("autoencoder-kl-f8-a", reference_checkpoints, parts)
     model = load(case.path, replace(case.identity, autoencoder=other.path), "x", CheckpointName("x"))
     theirs = other.model.autoencoder.state_dict()
     assert all(torch.equal(tensor, theirs[key]) for key, tensor in model.autoencoder.state_dict().items())
+    torch.save({"x": torch.ones(1)}, tmp_path / "x.vae.ckpt")
     with pytest.raises(CheckpointReadError, match="is not an autoencoder"):
-        load(case.path, replace(case.identity, autoencoder=case.path.with_name("nothing.ckpt")), "x", CheckpointName("x"))
+        load(case.path, replace(case.identity, autoencoder=tmp_path / "x.vae.ckpt"), "x", CheckpointName("x"))
 
 
 def test_a_file_that_lacks_a_tensor_says_which(reference_checkpoints: Path, parts: Parts, tmp_path: Path) -> None:

@@ -65,6 +65,9 @@ class Told:
             out |= {"head_width": int(width), "heads": None}
         elif heads not in (None, -1):
             out |= {"heads": int(heads), "head_width": None}
+        alone = self._unet.get("disable_self_attentions")
+        if isinstance(alone, list):
+            out["configuration"] = {**row.configuration, "disable_self_attentions": tuple(bool(yes) for yes in alone)}
         levels = _params(self.values.get("low_scale_config")).get("max_noise_level")
         if levels and row.noise_levels:
             out["noise_levels"] = int(levels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +142,7 @@ def _arrays(path: Path) -> dict[str, Tensor]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: torch.from_numpy(np.array(stored[name])) for name in stored.files}
-    except (OSError, ValueError, BadZipFile, TypeError) as error:
+    except (OSError, EOFError, ValueError, BadZipFile, zlib.error, TypeError) as error:
         raise CaseError(f"arrays.npz cannot be read ({type(error).__name__}).") from None
 
 

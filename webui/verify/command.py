@@ -10,7 +10,7 @@ from webui.contract.errors import StartError, WebUIError
 from webui.contract.parts import Parts
 from webui.verify.case import Case, CaseError, Check, read_case
 from webui.verify.checks import Bench, computed, error_of
-from webui.verify.opening import check_family, identity_of, laid_out, open_folder, unsaid
+from webui.verify.opening import SAYING, check_family, identity_of, laid_out, open_folder, unsaid
 from webui.verify.table import Row, heading, last_line
 
 WITHOUT = ", file alone"
@@ -74,7 +74,7 @@ def verify_case(folder: Path, parts: Parts, models: Sequence[Path]) -> Iterator[
             yield Row(case.name, f"opening{WITHOUT}", problem=str(error), checks=len(case.checks))
             return
         if missing:
-            yield f"the file alone does not say: {', '.join(missing)}; not checked without its configuration"
+            yield f"not checked without its configuration: the file does not say {', '.join(SAYING[word] for word in missing)}"
             return
         yield from _checked(case, alone, parts, models, kept, WITHOUT)
 

@@ -9,21 +9,29 @@ from pathlib import Path
 
 import torch
 
+from webui.checkpoints.build import Identity
 from webui.checkpoints.catalog import Catalog
 from webui.checkpoints.download import Shelf
-from webui.checkpoints.build import Identity
 from webui.checkpoints.manager import Checkpoints
 from webui.contract.parts import Family, Parts
 from webui.verify.case import Case, CaseError
 
 ASSUMED = {
-    "heads": {"heads", "head_width"},
+    "heads": {"heads", "head_width", "configuration"},
     "prediction": {"prediction", "name"},
     "latent_scale": {"latent_scale"},
     "betas": {"beta_start", "beta_end"},
     "family": {"name"},
 }
 """What a file may not say (Identity.assumed), and which columns of the row that concerns. Another name is another row."""
+SAYING = {
+    "heads": "how its attention is built",
+    "prediction": "eps or v",
+    "latent_scale": "how its latents are scaled",
+    "betas": "its noise levels",
+    "family": "which family it is of",
+    "statistics": "where its image statistics lie",
+}
 
 
 def open_folder(folder: Path, parts: Parts, models: Sequence[Path], kept: Path) -> Checkpoints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -139,11 +140,21 @@ def test_noise_levels_are_those_that_it_was_trained_on(case: Case) -> None:
             assert float(case.model.sigmas[int(check["t"])]) == pytest.approx(check["sigma"], rel=1e-4)
 
 
-def test_which_levels_of_x4_attend_to_words_alone_is_read_from_its_yaml(reference_checkpoints: Path, parts: Parts) -> None:
-    """In the tiny case the context is as wide as the levels, so that shapes say nothing."""
+def test_which_levels_of_x4_attend_to_words_alone_is_the_yamls_word(
+    reference_checkpoints: Path, parts: Parts, tmp_path: Path
+) -> None:
+    """In the tiny case the context is as wide as a level, so that shapes say nothing."""
     case = opened("sd-x4-a", reference_checkpoints, parts)
-    assert case.identity.family.configuration["disable_self_attentions"] == (True, True, False)
     assert case.model.unet is not None and case.model.unet.config["only_cross_attention"] == (True, True, False)
+    other = tmp_path / "x.ckpt"
+    shutil.copyfile(case.path, other)
+    text = case.path.with_suffix(".yaml").read_text()
+    found = re.search(r"disable_self_attentions:\s+- true(\s+)- true\s+- false", text)
+    assert found
+    words = f"disable_self_attentions:{found[1]}- true{found[1]}- false{found[1]}- false"
+    other.with_suffix(".yaml").write_text(text.replace(found[0], words))
+    unet = load(other, identify(other, parts.families), "x", CheckpointName("x")).unet
+    assert unet is not None and unet.config["only_cross_attention"] == (True, False, False)
 
 
 def test_opening_neither_copies_nor_converts(reference_checkpoints: Path, parts: Parts) -> None:

@@ -51,7 +51,7 @@ def bench_arithmetic(app: App, full: bool) -> list[Row]:
     model = load(entry.path, entry.identity, entry.title, entry.checkpoint_name)
     with tempfile.TemporaryDirectory() as folder:
         assert model.unet is not None
-    chosen = choose(model.unet, family, device, Path(folder) / "kept.json")
+        chosen = choose(model.unet, family, device, Path(folder) / "kept.json")
     times = measure(model.unet, family, device, seconds=60 if full else 20, options=candidates(device))
     best = min(times.values())
     rows = [

@@ -66,7 +66,7 @@ class Told:
         elif heads not in (None, -1):
             out |= {"heads": int(heads), "head_width": None}
         alone = self._unet.get("disable_self_attentions")
-        if isinstance(alone, list):
+        if isinstance(alone, list) and alone != [True] * (len(alone) - 1) + [False]:  # else as the row has it
             out["configuration"] = {**row.configuration, "disable_self_attentions": tuple(bool(yes) for yes in alone)}
         levels = _params(self.values.get("low_scale_config")).get("max_noise_level")
         if levels and row.noise_levels:

@@ -139,13 +139,15 @@ class ClassTable(nn.Module):
 
 
 class MapRescaler(nn.Module):
-    """A map of labels, halved to the latents' size and mixed to as many channels as they have (LDM's SpatialRescaler)."""
+    """A map of labels, halved to the latents' size and mixed to as many channels as they have (LDM's SpatialRescaler).
 
-    stages = 2
-    """How often it is halved; not in the file, 2 in the release."""
+    Args:
+        stages: how often it is halved.
+    """
 
-    def __init__(self, labels: int, channels: int) -> None:
+    def __init__(self, labels: int, channels: int, stages: int) -> None:
         super().__init__()
+        self.stages = stages
         self.mapper = nn.Conv2d(labels, channels, 1, bias=False)
 
     @property
@@ -153,7 +155,7 @@ class MapRescaler(nn.Module):
         return self.mapper.in_channels
 
     def forward(self, one_hot: Tensor) -> Tensor:
-        """(N, labels, H, W), 1 for the pixel's label and else 0 -> (N, channels, H / 4, W / 4)"""
+        """(N, labels, H, W), 1 for the pixel's label and else 0 -> (N, channels, H / 2^stages, W / 2^stages)"""
         for _ in range(self.stages):
             one_hot = F.interpolate(one_hot, scale_factor=0.5, mode="bilinear")
         return self.mapper(one_hot)

@@ -44,11 +44,7 @@ def identify_folder(path: Path, rows: list[Family]) -> Identity:
         numbers["noise_levels"] = index["max_noise_level"]
     if size := unet.get("sample_size"):
         numbers["native_size"] = int(size) * int(numbers["latent_factor"])
-    # folders of SD 2 leave the last layer out, so the last one that is there counts
-    encoders = tuple(
-        replace(encoder, layer=-1) if encoder.kind == "openclip" and encoder.has_norm else encoder for encoder in row.encoders
-    )
-    return Identity(replace(row, encoders=encoders, prediction=prediction or row.prediction, **numbers), is_folder=True)
+    return Identity(replace(row, prediction=prediction or row.prediction, **numbers), is_folder=True)
 
 
 def _scheduler(path: Path) -> dict[str, Any]:

@@ -29,7 +29,8 @@ def what_else(path: Path, header: Header) -> str:
             where = f" It belongs into {folder}." if folder else " It is not read here."
             return f"{path.name} is not a checkpoint but {what}.{where}"
     if any(name.startswith(("down_blocks.", "unet.down_blocks.")) for name in names):
-        return f"{path.name} holds a U-Net alone, in diffusers' names. Use the whole folder in diffusers layout, or a single-file checkpoint."
+        way = "Use the whole folder in diffusers layout, or a checkpoint in one file."
+        return f"{path.name} holds a U-Net alone, in diffusers' names. {way}"
     if any(name.startswith(UNET) for name in names):
         return f"{path.name} is not a whole checkpoint: it holds a U-Net that is not complete, or of an unknown architecture."
     return f"{path.name} is not a checkpoint: it holds no U-Net. Its first tensor is {names[0][:80]}."

@@ -39,9 +39,20 @@ def load(path: Path, identity: Identity, title: str, name: CheckpointName, shelf
         CheckpointReadError: a tensor is missing, has another shape, or the file cannot be read.
     """
     if identity.is_folder:
-        unet, autoencoder, encoders = load_folder(path)
-        levels = noise_levels(identity.family)
-        return Model(title, name, identity.family, unet, autoencoder, encoders, levels, path=path, shelf=shelf)
+        held, family = load_folder(path, identity), identity.family
+        return Model(
+            title,
+            name,
+            family,
+            held.unet,
+            held.autoencoder,
+            held.encoders,
+            noise_levels(family),
+            statistics=held.statistics,
+            depth=held.depth or _depth(path, identity, False, shelf),
+            path=path,
+            shelf=shelf,
+        )
     tensors = read_tensors(path)
     parts = sorted_out(path, tensors, identity).parts
     networks = {role: load_part(part, tensors, path.name) for role, part in parts.items() if role != "depth"}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -65,10 +66,16 @@ def build(kind: str, configuration: Mapping[str, Any]) -> nn.Module:
 def _unet(values: dict[str, Any]) -> nn.Module:
     from diffusers import UNet2DConditionModel  # seconds to import: only when a checkpoint is really opened
 
-    network = UNet2DConditionModel(**values)
+    network = UNet2DConditionModel(**_known(UNet2DConditionModel, values))
     if network.class_embedding is not None:
         network.class_embedding.register_forward_pre_hook(_as_numbers if values.get("num_class_embeds") else _as_vector)
     return network
+
+
+def _known(made: Callable[..., nn.Module], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that this version knows: folders of other versions name more."""
+    names = inspect.signature(made).parameters
+    return {name: value for name, value in values.items() if name in names}
 
 
 def _as_vector(network: nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor]:
@@ -86,7 +93,7 @@ def _plain_unet(values: dict[str, Any]) -> nn.Module:
     from diffusers.models.attention_processor import Attention
 
     heads = values.pop("heads")
-    network = UNet2DModel(**values)
+    network = UNet2DModel(**_known(UNet2DModel, values))
     for part in network.modules() if heads else ():
         if isinstance(part, Attention):  # UNet2DModel only knows heads of one width; here is one number of them
             part.heads = part.sliceable_head_dim = heads
@@ -102,7 +109,7 @@ def _autoencoder(kind: str, values: dict[str, Any]) -> nn.Module:
         network.quantize = Codebook(values["num_vq_embeddings"], values["vq_embed_dim"])
         return network
     channels, inner = values.pop("embed_dim"), values["latent_channels"]
-    network = AutoencoderKL(**values)
+    network = AutoencoderKL(**_known(AutoencoderKL, values))
     if channels != inner:  # latents of another width than the convolutions around them, as the original allows
         network.quant_conv = nn.Conv2d(2 * inner, 2 * channels, 1)
         network.post_quant_conv = nn.Conv2d(channels, inner, 1)

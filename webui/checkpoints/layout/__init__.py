@@ -56,7 +56,7 @@ def parts_of(shapes: Shapes, identity: Identity) -> Layout:
     if family.network != "none":
         parts["unet"] = unet(shapes, family, identity.uses_average)
     for encoder in family.encoders:
-        part = _encoder(shapes, encoder, identity.text_heads.get(encoder.role))
+        part = _encoder(shapes, encoder, identity.text_heads.get(encoder.role), family.latent_factor)
         if part is not None:
             parts[encoder.role] = part
     if (depth := depth_estimator(shapes)) is not None:
@@ -66,7 +66,7 @@ def parts_of(shapes: Shapes, identity: Identity) -> Layout:
     return Layout(parts, frozenset(ignored), tuple(sorted(set(shapes) - used - ignored)))
 
 
-def _encoder(shapes: Shapes, encoder: Encoder, heads: int | None) -> Part | None:
+def _encoder(shapes: Shapes, encoder: Encoder, heads: int | None, factor: int) -> Part | None:
     match encoder.kind:
         case "clip":
             return clip(shapes, encoder, heads)
@@ -83,7 +83,9 @@ def _encoder(shapes: Shapes, encoder: Encoder, heads: int | None) -> Part | None
         case "rescale":
             key = encoder.prefix + "channel_mapper.weight"
             channels, labels, *_ = shapes[key]
-            return Part("rescale", {"labels": labels, "channels": channels}, {"mapper.weight": Source(key)})
+            # how often the map is halved is not in the file, but it must end at the latents' size
+            configuration = {"labels": labels, "channels": channels, "stages": factor.bit_length() - 1}
+            return Part("rescale", configuration, {"mapper.weight": Source(key)})
     raise ValueError(f"no encoder of the kind {encoder.kind!r} is known")
 
 

@@ -14,12 +14,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.checkpoints.sparse import write_sparse
 from tests.shared import shared_names
+from webui.checkpoints.download import Shelf
 from webui.checkpoints.files import read_tensors
 from webui.checkpoints.identify import identify
 from webui.checkpoints.load import load, sorted_out
 from webui.checkpoints.model import Model
-from webui.contract.errors import CheckpointReadError
+from webui.checkpoints.networks import build
+from webui.contract.errors import CheckpointReadError, MissingFileError
 from webui.contract.parts import Parts
 from webui.contract.result import CheckpointName
 
@@ -205,3 +208,20 @@ def test_unclip_l_gets_the_statistics_of_its_embeddings(reference_checkpoints: P
     mean, deviation = torch.load(case.identity.statistics, weights_only=True)
     assert torch.equal(case.model.statistics["image_mean"], mean)
     assert torch.equal(case.model.statistics["image_deviation"], deviation)
+
+
+def test_a_depth_estimator_comes_from_the_shelf_where_the_file_holds_none(
+    reference_checkpoints: Path, parts: Parts, tmp_path: Path
+) -> None:
+    case = opened("sd2-depth-a", reference_checkpoints, parts)
+    assert case.model.depth is None
+    model = load(case.path, case.identity, "x", CheckpointName("x"), Shelf([tmp_path]))
+    assert model.depth is not None
+    with pytest.raises(MissingFileError, match="webui fetch depth-estimator"):
+        model.depth()
+    place = tmp_path / "depth" / "dpt-hybrid-midas"
+    place.mkdir(parents=True)
+    (place / "config.json").write_text("{}")
+    wanted = {key.removeprefix("network."): tensor.shape for key, tensor in build("depth", {}).state_dict().items()}
+    write_sparse({key: (list(shape), "F32") for key, shape in wanted.items()}, place / "model.safetensors")
+    assert sum(parameter.numel() for parameter in model.depth().parameters()) == sum(shape.numel() for shape in wanted.values())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from webui.contract.errors import StartError, WebUIError
 from webui.contract.parts import Parts
 from webui.verify.case import Case, CaseError, Check, read_case
 from webui.verify.checks import Bench, computed, error_of
-from webui.verify.opening import SAYING, check_family, identity_of, laid_out, open_folder, unsaid
+from webui.verify.opening import SAYING, SPOILED, check_family, identity_of, laid_out, open_folder, unsaid
 from webui.verify.table import Row, heading, last_line
 
 WITHOUT = ", file alone"
@@ -73,10 +74,17 @@ def verify_case(folder: Path, parts: Parts, models: Sequence[Path]) -> Iterator[
         except WebUIError as error:
             yield Row(case.name, f"opening{WITHOUT}", problem=str(error), checks=len(case.checks))
             return
+        spoiled = set().union(*(SPOILED[word] for word in missing))
+        left = tuple(check for check in case.checks if check.kind not in spoiled)
         if missing:
-            yield f"not checked without its configuration: the file does not say {', '.join(SAYING[word] for word in missing)}"
-            return
-        yield from _checked(case, alone, parts, models, kept, WITHOUT)
+            kinds = ", ".join(dict.fromkeys(check.kind for check in left)) or "nothing"
+            yield f"without its configuration {kinds} can be checked: the file does not say {_listed(missing)}"
+        if left:
+            yield from _checked(replace(case, checks=left), alone, parts, models, kept, WITHOUT)
+
+
+def _listed(missing: Sequence[str]) -> str:
+    return " and ".join(SAYING[word] for word in missing)
 
 
 def _unsaid(case: Case, told: Path, alone: Path, parts: Parts, models: Sequence[Path], kept: Path) -> list[str]:

@@ -14,7 +14,7 @@ from webui.checkpoints.catalog import Catalog
 from webui.checkpoints.download import Shelf
 from webui.checkpoints.manager import Checkpoints
 from webui.contract.parts import Family, Parts
-from webui.verify.case import Case, CaseError
+from webui.verify.case import KEYS, Case, CaseError
 
 ASSUMED = {
     "heads": {"heads", "head_width", "configuration"},
@@ -32,6 +32,15 @@ SAYING = {
     "family": "which family it is of",
     "statistics": "where its image statistics lie",
 }
+SPOILED = {
+    "heads": {"denoise", "predict", "sample"},
+    "prediction": {"predict", "sample"},
+    "latent_scale": {"conditioning", "encode", "decode", "sample"},
+    "betas": {"predict", "sample"},
+    "family": set(KEYS),
+    "statistics": {"conditioning", "sample"},
+}
+"""Kinds of checks for which the file alone is not enough, if it does not say the word."""
 
 
 def open_folder(folder: Path, parts: Parts, models: Sequence[Path], kept: Path) -> Checkpoints:
@@ -79,8 +88,9 @@ def identity_of(checkpoints: Checkpoints, file: str) -> Identity:
 
 def check_family(case: Case, identity: Identity, file: str) -> None:
     """Raises CaseError where a file is taken for another family than the case's, and not for want of any sign of it (a Turbo
-    has the keys, the shapes and the configuration of what it was made from, and often only its name tells)."""
-    if identity.family.name != case.family and "family" not in identity.assumed:
+    has the keys, the shapes and the configuration of what it was made from, and often only its name tells; a v checkpoint
+    of SD 2 differs from an eps one in its numbers only)."""
+    if identity.family.name != case.family and {"family", "prediction"}.isdisjoint(identity.assumed):
         raise CaseError(f"{file} is taken for {identity.family.name}, the case says {case.family}.")
 
 

@@ -152,7 +152,7 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
 
 def test_a_lora_in_the_wrong_folder_is_told_where_it_belongs(tmp_path: Path, parts: Parts) -> None:
     save_file({"lora_unet_down.lora_up.weight": torch.ones(2, 2)}, tmp_path / "x.safetensors")
-    with pytest.raises(CheckpointReadError, match="belongs into its own folder"):
+    with pytest.raises(CheckpointReadError, match=r"a LoRA\. It belongs into models/Lora"):
         identify(tmp_path / "x.safetensors", parts.families)
 
 

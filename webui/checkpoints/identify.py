@@ -148,6 +148,8 @@ def _with_details(
     row = replace(row, **numbers)
     if "v_pred" in header.shapes:  # an empty tensor that fine-tunes of SDXL carry
         row, assumed = replace(row, prediction="v"), assumed - {"prediction"}
+    if "ztsnr" in header.shapes:
+        row = replace(row, is_zero_terminal=True)
     if told is not None:
         row = replace(row, **told.columns(row))
     elif learnt.get("prediction"):

@@ -103,7 +103,19 @@ def noise_levels(family: Family, products: Tensor | None = None) -> Tensor:
     """
     if products is None:
         products = torch.cumprod(1 - torch.tensor(family.betas, dtype=torch.float64), 0)
+    if family.is_zero_terminal:
+        products = _to_zero(products)
     return ((1 - products) / products).sqrt().float()
+
+
+def _to_zero(products: Tensor) -> Tensor:
+    """Cumulative products (T,) stretched so that the last is all but 0: a sigma of 4,500 instead of infinity.
+
+    Source: Lin et al. 2023, arXiv:2305.08891, algorithm 1.
+    """
+    roots = products.sqrt()
+    stretched = (roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])
+    return stretched.square().clamp(min=4.9e-8)
 
 
 def _own_products(path: Path, tensors: Mapping[str, Tensor]) -> Tensor | None:

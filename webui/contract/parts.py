@@ -212,6 +212,8 @@ class Family:
     """Channels of the decoder's last level."""
     beta_start: float = 0.00085
     beta_end: float = 0.012
+    is_zero_terminal: bool = False
+    """Whether the schedule was stretched so that the last step is noise alone (zero terminal SNR)."""
     inputs: tuple[str, ...] = ("prompt", "negative_prompt")
     """The request's fields, beside size, seed and sampling, that it draws from."""
     needs: tuple[str, ...] = ()

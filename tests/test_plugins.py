@@ -107,7 +107,7 @@ def test_a_manifest_that_lacks_a_line_says_which(tmp_path: Path) -> None:
 def test_built_in_parts_come_in_through_the_hooks(parts: Parts) -> None:
     assert parts.samplers.owner("DPM++ 2M") == "engine"
     assert parts.families.owner("sd1") == "checkpoints"
-    assert parts.conditioners.owner("clip-text") == "engine"
+    assert parts.conditioners.owner("text") == "engine"
 
 
 def test_a_sampler_gets_float32_levels_and_scalar_sigmas(app: App, tmp_path: Path) -> None:

@@ -42,10 +42,6 @@ class TextEncoder(nn.Module):
         """Tokens of a text, start and end included."""
         return int(self.network.config.max_position_embeddings)
 
-    @property
-    def width(self) -> int:
-        return int(self.network.config.hidden_size)
-
     def forward(self, ids: Tensor, layer: int = -1, has_norm: bool = True) -> tuple[Tensor, Tensor | None]:
         """What it says of some texts.
 

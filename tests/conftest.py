@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.bert import write_vocabulary
 from tests.shared import ROOT, shared
 from webui.contract.parts import Parts
 from webui.main import find_parts
@@ -48,3 +49,12 @@ def reference_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("reference")
     subprocess.run([sys.executable, str(builder), str(shared("reference/public")), str(out)], check=True, capture_output=True)
     return out
+
+
+@pytest.fixture(scope="session")
+def models(reference_checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models/ folder with BERT's vocabulary in it, as far as the reference prompts need it; nothing is fetched."""
+    folder = tmp_path_factory.mktemp("models")
+    for case in reference_checkpoints.glob("ldm-text-*"):
+        write_vocabulary(case, folder / "BERT" / "vocab.txt")
+    return folder

@@ -1,0 +1,218 @@
+"""The whole journey with a tiny checkpoint of every family: what each one is given, and what comes out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.shared import shared_names
+from webui.checkpoints.catalog import Catalog
+from webui.checkpoints.download import Shelf
+from webui.checkpoints.manager import Checkpoints
+from webui.contract.errors import FieldError
+from webui.contract.parts import Family, Parts
+from webui.contract.request import Box, GenerationRequest
+from webui.contract.result import GeneratedImage
+from webui.engine.generate import generate
+
+CASES = [name for name in shared_names("reference/public", "*-a") if not name.startswith("autoencoder")]
+REFINED = "sdxl-base-refiner-a"
+
+
+def picture(name: str) -> Image.Image:
+    """Pictures by their names in a request: smooth colours, a mask, a depth map, a map of labels."""
+    ramp = np.linspace(0, 255, 32).astype(np.uint8)
+    values = {
+        "mask": np.where(np.arange(32) > 15, 255, 0).astype(np.uint8)[None].repeat(32, 0),
+        "depth": ramp[None].repeat(32, 0),
+        "map": (ramp // 64)[None].repeat(32, 0),
+        "second": np.stack([ramp[:, None].repeat(32, 1), ramp[None].repeat(32, 0), np.zeros((32, 32), np.uint8)], -1),
+    }
+    other = np.stack([ramp[None].repeat(32, 0)] * 2 + [255 - ramp[:, None].repeat(32, 1)], -1)
+    return Image.fromarray(values.get(name, other))
+
+
+def wish(family: Family, **more: Any) -> GenerationRequest:
+    """A request with everything that the family draws from."""
+    fields: dict[str, Any] = {"steps": 2, "seed": 5, "width": 64, "height": 64, "guidance": 2.0}
+    known = {
+        "prompt": "a painting of a virus monster playing guitar",
+        "negative_prompt": "blurry",
+        "mask": "mask",
+        "depth": "depth",
+        "map": "map",
+        "class_label": "7",
+        "boxes": (Box("3", 0.1, 0.2, 0.5, 0.5),),
+        "noise_level": 30,
+    }
+    fields |= {name: value for name, value in known.items() if name in family.inputs}
+    if "image" in family.inputs and (family.needs or family.does != "txt2img"):
+        fields["image"] = "image"
+        fields |= {"strength": 0.5} if "strength" in family.inputs else {}
+    return GenerationRequest(**fields | more)
+
+
+class Studio:
+    """The checkpoints of a case (and of others beside it), and how to draw with them."""
+
+    def __init__(self, folders: list[Path], models: Path, kept: Path, parts: Parts) -> None:
+        folder = folders[0]
+        catalog = Catalog([], folders, parts.families, kept / "hashes.json")
+        self.checkpoints = Checkpoints(catalog, "", torch.device("cpu"), kept, shelf=Shelf([models]), dtype=torch.float32)
+        self.parts = parts
+        self.file = json.loads((folder / "case.json").read_text())["checkpoint"]
+        family = self.checkpoints.find(self.file).family
+        assert family is not None
+        self.family = family
+
+    def draw(self, request: GenerationRequest) -> list[GeneratedImage]:
+        return list(generate(replace(request, checkpoint=self.file), self.checkpoints, self.parts, pictures=picture))
+
+    def bytes(self, request: GenerationRequest) -> bytes:
+        (drawn,) = self.draw(request)
+        return drawn.image.tobytes()
+
+
+@pytest.fixture(scope="module")
+def studios(reference_checkpoints: Path, models: Path, parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    def opened(*names: str) -> Studio:
+        folders = [reference_checkpoints / name for name in names]
+        if missing := [folder.name for folder in folders if not folder.is_dir()]:
+            pytest.skip(f"the case {missing[0]} is not here")
+        return Studio(folders, models, tmp_path_factory.mktemp("kept"), parts)
+
+    return opened
+
+
+@pytest.fixture(scope="module", params=CASES)
+def studio(request: pytest.FixtureRequest, studios: Any) -> Iterator[Studio]:
+    yield studios(request.param)
+
+
+def test_every_family_draws_and_a_picture_of_a_batch_is_the_same_alone(studio: Studio) -> None:
+    batch = studio.draw(replace(wish(studio.family), batch_size=2))
+    size = (128, 128) if studio.family.enlarges == 4 else (64, 64)
+    assert [drawn.image.size for drawn in batch] == [size] * 2
+    assert batch[0].image.tobytes() != batch[1].image.tobytes()
+    for drawn in batch:
+        assert studio.bytes(drawn.request) == drawn.image.tobytes()
+
+
+def test_everything_that_a_family_reads_changes_the_picture(studio: Studio) -> None:
+    request = wish(studio.family)
+    plain = studio.bytes(request)
+    other: dict[str, Any] = {
+        "prompt": "two cups of coffee",
+        "negative_prompt": "two cups",
+        "image": "second",
+        "mask": "image",
+        "depth": "second",
+        "map": "mask",
+        "class_label": "8",
+        "boxes": (Box("4", 0.1, 0.2, 0.5, 0.5),),
+        "noise_level": 200,
+        "second_prompt": "two cups",
+        "second_negative_prompt": "two cups",
+        "original_width": 999,
+        "crop_top": 50,
+        "target_height": 999,
+        "aesthetic_score": 1.0,
+        "negative_aesthetic_score": 9.0,
+    }
+    reads = {name: value for name, value in other.items() if name in studio.family.inputs and name != "map"}
+    if "image" in reads and not request.image:
+        reads.pop("image")
+    same = [name for name, value in reads.items() if studio.bytes(replace(request, **{name: value})) == plain]
+    assert same == []
+
+
+def test_what_a_family_needs_is_asked_for_in_one_sentence(studio: Studio) -> None:
+    for need in studio.family.needs:
+        fields = need.split("|")
+        lacking = replace(wish(studio.family), **dict.fromkeys(fields, ""))  # type: ignore[arg-type]
+        with pytest.raises(FieldError, match="give it"):
+            studio.draw(lacking)
+
+
+def test_a_picture_is_repainted_from_nearly_itself_to_nothing_of_it(studios: Any) -> None:
+    studio = studios("sd1-a")
+    request = replace(wish(studio.family), image="image", steps=10, guidance=1.0)
+    untouched = studio.draw(replace(request, strength=0.0))[0]
+    assert untouched.request.strength == 0
+    assert studio.bytes(replace(request, strength=1.0)) == studio.bytes(replace(request, image=""))
+    seen = np.asarray(untouched.image).astype(float)
+    distance = [
+        float(np.abs(np.asarray(studio.draw(replace(request, strength=share))[0].image) - seen).mean())
+        for share in (0.1, 0.5, 0.9)
+    ]
+    assert 0 < distance[0] < distance[1]
+
+
+def test_two_pictures_are_mixed_by_their_share(studios: Any) -> None:
+    studio = studios("unclip-l-a")
+    request = replace(wish(studio.family), second_image="second")
+    first, second = replace(request, second_image=""), replace(request, image="second", second_image="")
+    assert studio.bytes(replace(request, mix=0.0)) == studio.bytes(first)
+    assert studio.bytes(replace(request, mix=1.0)) == studio.bytes(second)
+    assert studio.bytes(replace(request, mix=0.5)) not in (studio.bytes(first), studio.bytes(second))
+
+
+def test_the_refiner_takes_over_and_changes_the_picture(studios: Any) -> None:
+    studio = studios(REFINED)
+    request = replace(wish(studio.family), steps=5, sampler="Euler")
+    alone = studio.bytes(request)
+    (refined,) = studio.draw(replace(request, refiner="refiner", refiner_switch=0.6))
+    assert refined.request.refiner == "refiner.safetensors" and refined.checkpoint.name == "base"
+    assert refined.image.tobytes() != alone
+    assert studio.bytes(replace(request, refiner="refiner", refiner_switch=1.0)) == alone
+
+
+def test_a_checkpoint_that_goes_on_where_it_stopped_itself_changes_nothing(studios: Any) -> None:
+    """The noisy latents and the noise of the steps are handed over exactly, for a sampler that keeps nothing of its steps."""
+    studio = studios("sd1-a")
+    for sampler in ("Euler", "Euler a", "DDIM", "Heun"):
+        request = replace(wish(studio.family), steps=5, sampler=sampler)
+        assert studio.bytes(replace(request, refiner=studio.file, refiner_switch=0.4)) == studio.bytes(request), sampler
+
+
+def test_every_sampler_can_stop_on_the_way_and_be_gone_on_with(studios: Any) -> None:
+    studio = studios("sd1-a")
+    for sampler in studio.parts.samplers:
+        request = replace(wish(studio.family), steps=6, sampler=sampler.name, refiner=studio.file, refiner_switch=0.5)
+        assert len(studio.bytes(request)) == 64 * 64 * 3
+
+
+def test_a_refiner_with_other_latents_is_refused(studios: Any) -> None:
+    studio = studios("sd1-a", "ldm-class-a")
+    other = next(entry.title for entry in studio.checkpoints.entries() if entry.title != studio.file)
+    with pytest.raises(FieldError, match="latents differ"):
+        studio.draw(replace(wish(studio.family), refiner=other))
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int, float]] = []
+
+    def should_stop(self) -> bool:
+        return False
+
+    def progress(self, progress: Any) -> None:
+        self.seen.append((progress.step, progress.steps, progress.fraction))
+
+
+def test_progress_goes_through_all_stages_without_falling(studios: Any) -> None:
+    studio, watcher = studios(REFINED), Watcher()
+    request = replace(wish(studio.family), steps=5, refiner="refiner", refiner_switch=0.4, batch_count=2, checkpoint=studio.file)
+    pictures = list(generate(request, studio.checkpoints, studio.parts, watcher, pictures=picture))
+    assert len(pictures) == 2
+    assert [step for step, _, _ in watcher.seen] == [1, 2, 3, 4, 5] * 2
+    fractions = [fraction for _, _, fraction in watcher.seen]
+    assert fractions == sorted(fractions) and fractions[-1] == 1

@@ -61,7 +61,8 @@ def check_refiner(request: GenerationRequest, family: Family, other: Family) -> 
 
 def size(request: GenerationRequest, family: Family, pictures: Pictures) -> tuple[int, int]:
     """(width, height) of what will be drawn: the size that was asked, else that of the picture it is made from, else the
-    native one. A family that enlarges has no choice: so many times its picture, whose sides are rounded to 8 pixels.
+    native one. A family that enlarges has no choice: so many times its picture, whose sides are rounded to what its network
+    can halve, at least 8 pixels.
 
     Raises:
         FieldError: a side is no multiple of what the network needs, or too large.
@@ -70,7 +71,8 @@ def size(request: GenerationRequest, family: Family, pictures: Pictures) -> tupl
     source = next((name for name in sources if name), "")
     given = pictures(source).size if source else None
     if family.enlarges > 1 and given:
-        width, height = (family.enlarges * _rounded(side, 8, 64 // family.enlarges) for side in given)
+        step = max(8, family.size_step // family.enlarges)
+        width, height = (family.enlarges * _rounded(side, step, 64 // family.enlarges) for side in given)
         _, most = limits("width")
         if max(width, height) > most:
             raise FieldError(

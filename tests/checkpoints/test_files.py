@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.conftest import POCKET
-from webui.checkpoints.files import read_shapes, read_tensors
+from webui.checkpoints.files import read_header, read_shapes, read_tensors
 from webui.checkpoints.identify import identify
 from webui.contract.errors import CheckpointReadError
 from webui.contract.parts import Parts
@@ -64,6 +64,53 @@ def test_safetensors_bytes_under_the_name_ckpt_open(tmp_path: Path) -> None:
     assert "b.bias" in read_tensors(tmp_path / "x.ckpt")
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2, torch.int64])
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_every_number_format_of_a_ckpt_opens(tmp_path: Path, dtype: torch.dtype, is_zip: bool) -> None:
+    path = tmp_path / "x.ckpt"
+    whole = torch.arange(24).to(dtype)
+    torch.save({"state_dict": {"a": whole[4:].view(4, 5), "b": whole}}, path, _use_new_zipfile_serialization=is_zip)
+    header, tensors = read_header(path), read_tensors(path)
+    assert header.shapes == {"a": (4, 5), "b": (24,)} and header.kinds == {str(dtype).removeprefix("torch.")}
+    assert tensors["a"].dtype == dtype and tensors["a"].float().tolist() == whole[4:].view(4, 5).float().tolist()
+
+
+def test_the_format_of_torch_before_2020_is_read_as_data(tmp_path: Path) -> None:
+    path = tmp_path / "x.ckpt"
+    saved = {"state_dict": {"a": torch.arange(7.0), "b": torch.arange(6).half().view(2, 3).T}, "callbacks": {ModelCheckpoint: 1}}
+    torch.save(saved, path, _use_new_zipfile_serialization=False)
+    tensors = read_tensors(path)
+    assert torch.equal(tensors["a"], torch.arange(7.0)) and torch.equal(tensors["b"], torch.arange(6).half().view(2, 3).T)
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(CheckpointReadError, match="is truncated"):
+        read_shapes(path)
+
+
+def test_small_tensors_are_read_by_name_and_the_rest_is_not(tmp_path: Path) -> None:
+    weights = {"betas": torch.linspace(0, 1, 5), "scale_factor": torch.tensor(0.5), "w": torch.ones(5000)}
+    torch.save({"state_dict": weights}, tmp_path / "x.ckpt")
+    save_file(weights, tmp_path / "x.safetensors")
+    for name in ("x.ckpt", "x.safetensors"):
+        header = read_header(tmp_path / name)
+        betas, scale = header.value("betas"), header.value("scale_factor")
+        assert betas is not None and betas.tolist() == [0, 0.25, 0.5, 0.75, 1]
+        assert scale is not None and float(scale) == 0.5
+        assert header.value("w") is None and header.value("none") is None
+
+
+@pytest.mark.parametrize("kind", ["Q4_K", "F4", "U64"])
+def test_an_unknown_number_format_is_refused_by_name(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "x.safetensors").write_bytes(header({"a": {"dtype": kind, "shape": [1], "data_offsets": [0, 8]}}, rest=b"\0" * 8))
+    with pytest.raises(CheckpointReadError, match=f"format {kind}, which cannot be read"):
+        read_shapes(tmp_path / "x.safetensors")
+
+
+def test_a_pipe_in_the_folder_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointReadError, match="is not a file"):
+        read_shapes(tmp_path / "x.ckpt")
+
+
 class Harm:
     def __init__(self, call: tuple[object, tuple[object, ...]]) -> None:
         self._call = call
@@ -74,7 +121,8 @@ class Harm:
 
 @pytest.mark.parametrize("name", ["harm.ckpt", "harm.safetensors", "harm.SAFETENSORS"])
 @pytest.mark.parametrize("how", ["system", "eval", "print", "popen"])
-def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tmp_path: Path, name: str, how: str) -> None:
+@pytest.mark.parametrize("form", ["zip", "old", "bare"])
+def test_a_pickle_that_would_run_code_is_refused_by_name_and_does_not_run(tmp_path: Path, name: str, how: str, form: str) -> None:
     marker = tmp_path / "marker"
     calls: dict[str, tuple[object, tuple[object, ...]]] = {
         "system": (os.system, (f"touch {marker}",)),
@@ -82,10 +130,14 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tmp_path: Path
         "print": (print, ("ran",)),
         "popen": (os.popen, (f"touch {marker}",)),
     }
-    torch.save({"state_dict": {"a": torch.ones(1), "b": Harm(calls[how])}}, tmp_path / name)
+    content = {"state_dict": {"a": torch.ones(1), "b": Harm(calls[how])}}
+    if form == "bare":
+        (tmp_path / name).write_bytes(pickle.dumps(Harm(calls[how])))
+    else:
+        torch.save(content, tmp_path / name, _use_new_zipfile_serialization=form == "zip")
     with pytest.raises(CheckpointReadError) as told:
         read_tensors(tmp_path / name)
-    assert "not only data" in str(told.value)
+    assert "not only data" in str(told.value) and f".{how}" in str(told.value)
     with pytest.raises(CheckpointReadError):
         read_shapes(tmp_path / name)
     assert not marker.exists()
@@ -160,5 +212,4 @@ def test_a_folder_of_sd_2_is_not_taken_for_an_sd_1(tmp_path: Path, parts: Parts)
     shutil.copytree(POCKET, tmp_path / "sd2")
     config = tmp_path / "sd2" / "text_encoder" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "hidden_act": "gelu"}))
-    with pytest.raises(CheckpointReadError, match="cannot be opened yet"):
-        identify(tmp_path / "sd2", parts.families)
+    assert identify(tmp_path / "sd2", parts.families).family.name == "sd2"

@@ -181,7 +181,7 @@ def rubbish(folder: Path) -> dict[str, str]:
         "text.ckpt": (b"hello", "is damaged"),
         "zip.ckpt": (b"PK\x03\x04" + b"x" * 100, "truncated or not a checkpoint"),
         "pointer.safetensors": (b"version https://git-lfs.github.com/spec/v1\n", "only a pointer"),
-        "old.ckpt": (pickle.dumps({"state_dict": {}}, protocol=2), "old format"),
+        "old.ckpt": (pickle.dumps({"state_dict": {}}, protocol=2), "a pickle that holds no weights"),
     }
     for name, (data, _) in files.items():
         (folder / name).write_bytes(data)

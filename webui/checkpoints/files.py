@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import json
 import math
+import stat
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 
-from webui.checkpoints.pickled import read_pickled
+from webui.checkpoints.pickled import Place, read_pickled, read_place, read_places
 from webui.contract.errors import CheckpointReadError
 
 Shapes = Mapping[str, tuple[int, ...]]
 SUFFIXES = (".safetensors", ".ckpt")
 KINDS = {
-    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
-    "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1,
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2, "I64": torch.int64, "I32": torch.int32,
+    "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
-"""Number formats of .safetensors that can be opened, and their bytes."""
+"""Number formats of .safetensors that can be opened."""
 LONGEST_HEADER = 100 * 2**20
 
 
@@ -38,24 +39,29 @@ class Header:
     notes: Mapping[str, str]
     """What its maker wrote into it; {} for most."""
 
-    def value(self, name: str) -> torch.Tensor | None:
-        """One small tensor of the file (a schedule, a scale); None where it is not there."""
-        return self._tensors.get(name) if name in self.shapes else None
+    _places: Mapping[str, Place | tuple[int, int, str]] = field(default_factory=dict, repr=False)
+    """Where each tensor lies: in a .safetensors (first byte, last byte, number format)."""
 
-    @cached_property
-    def _tensors(self) -> Mapping[str, torch.Tensor]:
-        wanted = [name for name, shape in self.shapes.items() if math.prod(shape) <= 4096 and "." not in name]
-        if is_pickled(self.path):
-            every = read_pickled(self.path)
-            return {name: every[name] for name in wanted}
-        with safe_open(self.path, "pt") as file:
-            return {name: file.get_tensor(name) for name in wanted}
+    def value(self, name: str) -> torch.Tensor | None:
+        """One small tensor of the file (a schedule, a scale), in float64; None where it is not there, or no such thing."""
+        place = self._places.get(name)
+        if place is None or math.prod(self.shapes[name]) > 4096:
+            return None
+        if isinstance(place, Place):
+            tensor = read_place(self.path, place)
+            return None if tensor is None else tensor.double()
+        start, end, kind = place
+        with self.path.open("rb") as file:
+            file.seek(start)
+            data = bytearray(file.read(end - start))
+        return torch.frombuffer(data, dtype=KINDS[kind]).double().reshape(self.shapes[name]) if data else None
 
 
 def is_pickled(path: Path) -> bool:
-    """Whether the file is torch's zip format; the name says nothing (safetensors bytes under .ckpt are common)."""
+    """Whether the file is torch's; the name says nothing (safetensors bytes under .ckpt are common)."""
     with path.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04"
+        start = file.read(9)
+    return start.startswith(b"PK\x03\x04") or (start.startswith(b"\x80") and not start.endswith(b"{"))
 
 
 def read_header(path: Path) -> Header:
@@ -65,10 +71,12 @@ def read_header(path: Path) -> Header:
         CheckpointReadError: the file is truncated, damaged, or not a file of weights; one sentence says which.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+            raise CheckpointReadError(f"{path.name} is not a file.")
         if is_pickled(path):
-            tensors = read_pickled(path, with_data=False)
-            kinds = frozenset(str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values())
-            return Header(path, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, kinds, {})
+            places = read_places(path)
+            kinds = frozenset(str(place.dtype).removeprefix("torch.") for place in places.values())
+            return Header(path, {name: place.shape for name, place in places.items()}, kinds, {}, places)
         return _read_safetensors(path)
     except OSError as error:
         raise CheckpointReadError(_why(path, error)) from None
@@ -96,19 +104,22 @@ def _read_safetensors(path: Path) -> Header:
         values = json.loads(text)
         notes = values.pop("__metadata__", None) or {}
         shapes = {str(name): tuple(int(side) for side in entry["shape"]) for name, entry in values.items()}
-        kinds = {str(entry["dtype"]) for entry in values.values()}
-        end = max((int(entry["data_offsets"][1]) for entry in values.values()), default=0)
+        kinds = {name: str(entry["dtype"]) for name, entry in values.items()}
+        ranges = {name: (int(entry["data_offsets"][0]), int(entry["data_offsets"][1])) for name, entry in values.items()}
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise CheckpointReadError(f"{path.name} is not a checkpoint, or is damaged: its header cannot be read.") from None
-    if 8 + length + end > size:
+    if 8 + length + max((end for _, end in ranges.values()), default=0) > size:
         raise CheckpointReadError(truncated(path))
-    if strange := sorted(kinds - set(KINDS)):
+    if strange := sorted(set(kinds.values()) - set(KINDS)):
         raise CheckpointReadError(
             f"{path.name} holds numbers in the format {strange[0]}, which cannot be read here. Use a file in half precision."
         )
-    names = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn",
-             "F8_E5M2": "float8_e5m2"}  # fmt: skip
-    return Header(path, shapes, frozenset(names.get(kind, kind.lower()) for kind in kinds), dict(notes))
+    for name, (start_at, end) in ranges.items():
+        if start_at < 0 or end - start_at != math.prod(shapes[name]) * KINDS[kinds[name]].itemsize:
+            raise CheckpointReadError(f"{path.name} is damaged: {name[:80]} has not as many numbers as its shape says.")
+    places = {name: (8 + length + first, 8 + length + last, kinds[name]) for name, (first, last) in ranges.items()}
+    formats = frozenset(str(KINDS[kind]).removeprefix("torch.") for kind in kinds.values())
+    return Header(path, shapes, formats, dict(notes), places)
 
 
 def truncated(path: Path) -> str:
@@ -119,7 +130,7 @@ STARTS = (
     (b"\xff\xd8\xff", "a JPEG picture"), (b"\x89PNG", "a PNG picture"), (b"RIFF", "a WebP picture"), (b"GIF8", "a GIF picture"),
     (b"<!doc", "a web page: the download failed"), (b"<htm", "a web page: the download failed"),
     (b"<?xml", "a web page: the download failed"), (b"version https://git-lfs", "only a pointer to a large file"),
-    (b"\x80\x02", "in torch's old format: convert it to .safetensors"), (b"GGUF", "in the GGUF format, which is not read here"),
+    (b"GGUF", "in the GGUF format, which is not read here"),
 )  # fmt: skip
 
 

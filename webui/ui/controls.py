@@ -179,18 +179,22 @@ def batch_fields(tab: str) -> Controls:
 
 def picture_fields(tab: str) -> Controls:
     """The pictures and things that some families draw from. Each stands on a line, and only where the checkpoint reads it."""
-    made: Controls = {"class_label": _choice(tab, "class_label", [], "")}
-    made["boxes"] = gr.Textbox(
-        lines=4, max_lines=12, max_length=20_000, placeholder="label  x  y  width  height, a line for each box",
-        info="In shares of the picture, from its top left corner", interactive=True, **_named(tab, "boxes"),
-    )  # fmt: skip
+    made: Controls = {}
+    with column("for-class_label"):
+        made["class_label"] = _choice(tab, "class_label", [], "")
+    with column("for-boxes"):
+        made["boxes"] = gr.Textbox(
+            lines=4, max_lines=12, max_length=20_000, placeholder="label  x  y  width  height, a line for each box",
+            info="In shares of the picture, from its top left corner", interactive=True, **_named(tab, "boxes"),
+        )  # fmt: skip
     for name in PICTURES:
         made[name] = _picture(tab, name)
-        if name == "image":
-            made["strength"] = _amount(tab, "strength", 0, 1, 0.75, 0.01)
-        if name == "second_image":
-            made["mix"] = _amount(tab, "mix", 0, 1, 0.5, 0.01)
-    made["noise_level"] = _inset_text(tab, "noise_level", placeholder="the checkpoint's own")
+        beside = {"image": ("strength", 0.75), "second_image": ("mix", 0.5)}.get(name)
+        if beside:
+            with column(f"for-{beside[0]}"):
+                made[beside[0]] = _amount(tab, beside[0], 0, 1, beside[1], 0.01)
+    with column("for-noise_level"):
+        made["noise_level"] = _inset_text(tab, "noise_level", placeholder="the checkpoint's own")
     return made
 
 

@@ -35,15 +35,18 @@ def frame(tab: str) -> str:
         '<a class="btn ghost" data-part="download" download title="Download PNG" aria-label="Download PNG">'
         f"{icons.svg('save')}<span>Download</span></a>" + button("Copy infotext", "copy", data_do="copy", data_tab=tab)
     )
+    fetch = button("Fetch it", "save", "soft", data_do="fetch", data_tab=tab, data_part="fetch", hidden="")
     return f"""
 <section class="show" data-tab="{tab}" data-state="empty" aria-label="Pictures">
   <div id="{tab}_gallery" class="gallery" role="group" aria-label="Results"></div>
-  <div class="empty-cell" data-part="empty"><div class="empty"><h2>Describe a picture</h2>
+  <div class="empty-cell" data-part="empty"><div class="empty for-prompt"><h2>Describe a picture</h2>
     <p>Write a prompt and press <kbd>Ctrl</kbd> <kbd>Enter</kbd>. Pictures appear here and are kept in the outputs folder.</p>
-    <ul class="examples" aria-label="Example prompts">{examples}</ul></div></div>
+    <ul class="examples" aria-label="Example prompts">{examples}</ul></div>
+    <div class="empty without-prompt"><h2>Nothing drawn yet</h2>
+    <p>This checkpoint reads no words. Choose what it shall draw and press <kbd>Ctrl</kbd> <kbd>Enter</kbd>.</p></div></div>
   <div id="{tab}_preview" class="viewer" data-part="preview" hidden></div>
   <div class="feet">
-    <p id="{tab}_message" class="message" role="alert" hidden></p>
+    <p id="{tab}_message" class="message" role="alert" hidden><span data-part="words"></span>{fetch}</p>
     <div id="{tab}_progress" class="progress" role="progressbar" aria-label="Progress"
       aria-valuemin="0" aria-valuemax="100" hidden>
       <div class="progress-text"><span data-part="step"></span><span data-part="left"></span></div>

@@ -7,7 +7,7 @@
 
   function apply() {
     root.dataset.reads = facts.reads.join(' ');
-    root.dataset.serves = Object.keys(facts.tabs).filter(tab => !facts.tabs[tab].why).join(' ') || 'all';
+    root.dataset.unserved = Object.keys(facts.tabs).filter(tab => facts.tabs[tab].why).join(' ');
     for (const box of all('.unserved-words')) {
       const { why = '', other = '' } = facts.tabs[box.dataset.tab] ?? {}, use = part(box, 'use');
       part(box, 'why').textContent = why && (other ? why : `${why} Put one into models/Stable-diffusion.`);

@@ -12,6 +12,13 @@
       job.pictures > 1 ? `${job.pictures} pictures` : ''];
     return parts.filter(Boolean).join(' · ');
   }
+  /* what was asked, where there are no words */
+  function titleOf({ request: r }) {
+    if (r.prompt) return r.prompt;
+    if (r.class_label) return `Class ${r.class_label}`;
+    if (r.boxes?.length) return `A layout of ${r.boxes.length} ${r.boxes.length === 1 ? 'box' : 'boxes'}`;
+    return r.map ? 'A label map' : r.image ? 'A picture' : 'No prompt';
+  }
   function noteOf(job) {
     if (job.state === 'running') return job.step ? `Step ${job.step} of ${job.steps}` + (job.pictures > 1 ? ` · picture ${job.picture} of ${job.pictures}` : '') : 'Getting ready';
     if (job.state === 'waiting') return `Asked at ${clock(job.created)}`;
@@ -30,7 +37,7 @@
     const row = part(root, 'row').content.cloneNode(true).firstElementChild;
     row.dataset.job = job.id;
     row.classList.add(job.state);
-    part(row, 'title').textContent = job.request.prompt || 'No prompt';
+    part(row, 'title').textContent = titleOf(job);
     part(row, 'what').textContent = what(job);
     if (LW.hasPictures(job)) part(row, 'cover').replaceChildren(element('img', { src: address(`api/v1/jobs/${encodeURIComponent(job.id)}/images/0.jpg`), alt: '', width: 44, height: 44 }));
     const wanted = { running: 'interrupt', waiting: 'remove' }[job.state] ?? (LW.hasPictures(job) ? 'show' : '');

@@ -158,9 +158,12 @@
   }
 
   function drawMessage(stage) {
-    const place = one('.message', stage.root);
-    if (place.textContent !== stage.message) place.textContent = stage.message;
+    const place = one('.message', stage.root), words = part(place, 'words'), fetcher = part(place, 'fetch');
+    if (words.textContent !== stage.message) words.textContent = stage.message;
     place.hidden = !stage.message;
+    const missing = /`webui fetch ([\w-]+)`/.exec(stage.message)?.[1] ?? ''; /* a file that is not bundled: fetched when asked */
+    if (fetcher.dataset.name !== missing) Object.assign(fetcher.dataset, { name: missing });
+    fetcher.hidden = !missing;
     const said = part(stage.root, 'said');
     if (said.textContent !== stage.told) said.textContent = stage.told;
   }
@@ -207,6 +210,25 @@
   Object.assign(LW.actions, {
     pick(b) { of(b.dataset.tab).chosen = +b.dataset.index; draw(of(b.dataset.tab)); },
     copy(b) { const stage = of(b.dataset.tab), job = shown(stage); if (job) LW.copy(job.images[chosenIndex(stage, job)].infotext); },
+    async fetch(b) {
+      const stage = of(b.dataset.tab), name = b.dataset.name, words = one('span', b), before = words.textContent;
+      const watch = setInterval(async () => {
+        const rows = await fetch(address('api/v1/fetch')).then(answer => answer.json()).catch(() => []);
+        const row = rows.find(row => row.name === name);
+        if (b.disabled && row?.total) words.textContent = `Fetching ${Math.floor(100 * row.done / row.total)} %`;
+      }, 1000);
+      b.disabled = true;
+      words.textContent = 'Fetching';
+      try {
+        const answer = await fetch(address('api/v1/fetch'), { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ name }) });
+        stage.message = answer.ok ? '' : (await answer.json()).detail;
+        if (answer.ok) LW.note('It is there now: press Generate again');
+      } catch { LW.note('Not connected'); }
+      clearInterval(watch);
+      b.disabled = false;
+      words.textContent = before;
+      draw(stage);
+    },
     interrupt(b) {
       const id = b.dataset.job ?? active(b.dataset.tab)?.id;
       if (id) LW.post(`api/v1/jobs/${encodeURIComponent(id)}/interrupt`);

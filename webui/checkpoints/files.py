@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from webui.checkpoints.pickled import Place, read_pickled, read_place, read_places
+from webui.checkpoints.pickled import SMALL, Place, read_pickled, read_place, read_places
 from webui.contract.errors import CheckpointReadError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -45,7 +45,7 @@ class Header:
     def value(self, name: str) -> torch.Tensor | None:
         """One small tensor of the file (a schedule, a scale), in float64; None where it is not there, or no such thing."""
         place = self._places.get(name)
-        if place is None or math.prod(self.shapes[name]) > 4096:
+        if place is None or math.prod(self.shapes[name]) > SMALL:
             return None
         if isinstance(place, Place):
             tensor = read_place(self.path, place)

@@ -14,9 +14,8 @@ import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import torch
 
@@ -40,16 +39,17 @@ _PLAIN: dict[tuple[str, str], Any] = {("collections", "OrderedDict"): OrderedDic
 _MAGIC = 0x1950A86A20F9469CFC6C
 """The first value of a file in the old format."""
 LONGEST_DIRECTORY = 256 * 2**20
+SMALL = 4096
+"""Numbers up to which a tensor is read along with the header (a schedule, a scale)."""
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A tensor that was not read: where its numbers lie."""
 
-    key: str
-    """Of its storage."""
+    entry: int
+    """First byte of its storage's entry in the zip; -1 where that is not known."""
     dtype: torch.dtype
-    count: int
+    size: int
     """Numbers in the storage."""
     offset: int = 0
     shape: tuple[int, ...] = ()
@@ -120,12 +120,12 @@ class _Reader(pickle.Unpickler):
 def _tensor(storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> Any:
     if any(side < 0 for side in (*size, *stride)) or offset < 0:
         raise pickle.UnpicklingError("it holds a tensor of impossible shape")
-    count = storage.count if isinstance(storage, Place) else storage.numel()
+    count = storage.size if isinstance(storage, Place) else storage.numel()
     last = offset + sum((side - 1) * step for side, step in zip(size, stride, strict=True)) if 0 not in size else -1
     if last >= count:
         raise pickle.UnpicklingError("it holds a tensor that is larger than its data")
     if isinstance(storage, Place):
-        return replace(storage, offset=offset, shape=tuple(size), stride=tuple(stride))
+        return Place(storage.entry, storage.dtype, storage.size, offset, tuple(size), tuple(stride))
     return torch.as_strided(storage, size, stride, offset)
 
 
@@ -135,7 +135,7 @@ def _tensor_of(storage: Any, offset: int, size: tuple[int, ...], stride: tuple[i
     if not isinstance(dtype, torch.dtype):
         raise pickle.UnpicklingError(f"it holds numbers of an unknown kind, {getattr(dtype, '__name__', dtype)}")
     if isinstance(storage, Place):
-        storage = replace(storage, dtype=dtype, count=storage.count // dtype.itemsize)
+        storage = storage._replace(dtype=dtype, size=storage.size // dtype.itemsize)
     else:
         storage = storage.view(dtype)
     return _tensor(storage, offset, size, stride)
@@ -173,12 +173,16 @@ def read_places(path: Path) -> dict[str, Place]:
 
 def read_place(path: Path, place: Place) -> torch.Tensor | None:
     """One small tensor; None where it does not lie in one piece, or not where it should."""
+    if place.entry < 0 or place.size > SMALL:
+        return None
+    with path.open("rb") as file:
+        file.seek(place.entry)
+        name, extra = struct.unpack("<26x2H", file.read(30).ljust(30, b"\0"))
+        file.seek(place.entry + 30 + name + extra)
+        data = bytearray(file.read(place.size * place.dtype.itemsize))
     try:
-        with zipfile.ZipFile(path) as archive:
-            data = archive.read(next(name for name in archive.namelist() if name.endswith(f"/data/{place.key}")))
-        flat = torch.frombuffer(bytearray(data), dtype=place.dtype)
-        return torch.as_strided(flat, place.shape, place.stride, place.offset)
-    except (zipfile.BadZipFile, StopIteration, ValueError, RuntimeError):
+        return torch.as_strided(torch.frombuffer(data, dtype=place.dtype), place.shape, place.stride, place.offset)
+    except (ValueError, RuntimeError):
         return None
 
 
@@ -242,7 +246,10 @@ def _from_zip(path: Path, file: BinaryIO, mapped: mmap.mmap | None) -> object:
             raise CheckpointReadError(f"{path.name} was written on a big-endian machine, which is not supported.")
 
         def start(key: str) -> int:
-            return _start(mapped, archive.getinfo(names[f"data/{key}"])) if mapped is not None else 0
+            entry = archive.getinfo(names[f"data/{key}"])
+            if entry.compress_type != zipfile.ZIP_STORED:
+                raise ValueError("compressed weights")
+            return entry.header_offset if mapped is None else _start(mapped, entry.header_offset)
 
         return _Reader(io.BytesIO(archive.read(names["data.pkl"])), _storage(mapped, start)).load()
 
@@ -252,7 +259,7 @@ def _storage(mapped: mmap.mmap | None, start: Callable[[str], int]) -> Storage:
 
     def storage(dtype: torch.dtype, key: str, count: int) -> Any:
         if mapped is None:
-            return Place(key, dtype, count)
+            return Place(start(key), dtype, count)
         if count == 0:
             return torch.empty(0, dtype=dtype)
         return torch.frombuffer(mapped, dtype=dtype, count=count, offset=start(key))
@@ -269,7 +276,7 @@ def _from_old(path: Path, file: BinaryIO, mapped: mmap.mmap | None) -> object:
 
     def place(dtype: torch.dtype, key: str, count: int) -> Place:
         sizes[key] = dtype.itemsize * count
-        return Place(key, dtype, count)
+        return Place(-1, dtype, count)
 
     if _Reader(file, place).load() != _MAGIC:
         raise CheckpointReadError(f"{path.name} is not a checkpoint: it is a pickle that holds no weights.")
@@ -291,13 +298,10 @@ def _from_old(path: Path, file: BinaryIO, mapped: mmap.mmap | None) -> object:
     return _Reader(file, _storage(mapped, starts.__getitem__)).load()
 
 
-def _start(mapped: mmap.mmap, entry: zipfile.ZipInfo) -> int:
-    """Where the bytes of an uncompressed zip entry begin."""
-    if entry.compress_type != zipfile.ZIP_STORED:
-        raise ValueError("compressed weights")
-    header = mapped[entry.header_offset : entry.header_offset + 30]
-    name, extra = struct.unpack("<HH", header[26:30])
-    return int(entry.header_offset + 30 + name + extra)
+def _start(mapped: mmap.mmap, entry: int) -> int:
+    """Where the bytes of a zip entry begin, behind its own header."""
+    name, extra = struct.unpack("<26x2H", mapped[entry : entry + 30])
+    return int(entry + 30 + name + extra)
 
 
 Found = TypeVar("Found", torch.Tensor, Place)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from webui.checkpoints import configuration
 from webui.checkpoints.build import Identity
 from webui.checkpoints.files import SUFFIXES
 from webui.checkpoints.identify import identify
@@ -49,8 +50,7 @@ class Entry:
 
     @property
     def config(self) -> Path | None:
-        sidecar = self.path.with_suffix(".yaml")
-        return sidecar if not self.path.is_dir() and sidecar.exists() else None
+        return configuration.beside(self.path)
 
     @property
     def checkpoint_name(self) -> CheckpointName:

@@ -6,6 +6,7 @@ channels it gets beside the latents, how it takes a vector. Sizes never decide, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,8 @@ def identify(path: Path, families: Iterable[Family], learnt: Mapping[str, str] |
     learnt = learnt or {}
     prediction = told.prediction if told else learnt.get("prediction")
     row = choose(build, rows, path, prediction, learnt.get("family", ""))
+    if told is not None and (what := told.contradiction(build.numbers, build.network)):
+        raise CheckpointReadError(f"{told.name} beside {path.name} {what}. Mend it or take it away.")
     return _with_details(path, header, build, row, rows, told, learnt)
 
 
@@ -151,7 +154,7 @@ def _with_details(
     if "ztsnr" in header.shapes:
         row = replace(row, is_zero_terminal=True)
     if told is not None:
-        row = replace(row, **told.columns(row))
+        row = _as_told(path, row, told, header.shapes)
     elif learnt.get("prediction"):
         row = replace(row, prediction=learnt["prediction"])
     average = average_key("diffusion_model.input_blocks.0.0.weight")
@@ -164,6 +167,17 @@ def _with_details(
         assumed=frozenset(assumed),
         kinds=header.kinds,
     )
+
+
+def _as_told(path: Path, row: Family, told: configuration.Told, shapes: Shapes) -> Family:
+    def layers(encoder: Encoder) -> int:
+        numbers = re.compile(re.escape(encoder.prefix) + r"(?:.+\.)?(?:layers|resblocks)\.(\d+)\.")
+        return 1 + max((int(found[1]) for name in shapes if (found := numbers.match(name))), default=0)
+
+    try:
+        return replace(row, **told.columns(row), encoders=told.encoders(row, layers))
+    except (TypeError, ValueError, AttributeError):
+        raise CheckpointReadError(configuration.unreadable(told.name, path)) from None
 
 
 def beside(path: Path) -> Path | None:

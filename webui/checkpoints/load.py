@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from webui.checkpoints import layout
+from webui.checkpoints import configuration, layout
 from webui.checkpoints.build import Identity
 from webui.checkpoints.download import Shelf
 from webui.checkpoints.files import Shapes, read_tensors
@@ -120,7 +120,7 @@ def _to_zero(products: Tensor) -> Tensor:
 
 def _own_products(path: Path, tensors: Mapping[str, Tensor]) -> Tensor | None:
     """The noise schedule that a file carries, as cumulative products (T,) in float64. A YAML beside it says another."""
-    if path.with_suffix(".yaml").is_file():
+    if configuration.beside(path) is not None:
         return None
     if "betas" in tensors:
         return torch.cumprod(1 - tensors["betas"].double(), 0)

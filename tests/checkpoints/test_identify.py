@@ -197,6 +197,21 @@ def rubbish(folder: Path) -> dict[str, str]:
     with zipfile.ZipFile(folder / "harm.ckpt", "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps({"state_dict": Harm()}))
     said["harm.ckpt"] = "refused because it is not only data: it would call"
+    (folder / "loop").mkdir()
+    (folder / "loop" / "again").symlink_to(folder)
+    os.mkfifo(folder / "pipe.ckpt")
+    said["pipe.ckpt"] = "is not a file"
+    torch.save({"string_to_param": {"*": torch.ones(2, 768)}, "name": "x"}, folder / "word.ckpt")
+    said["word.ckpt"] = "but an embedding"
+    save_file({"control_model.input_hint_block.0.weight": torch.ones(3)}, folder / "canny.safetensors")
+    said["canny.safetensors"] = "but a ControlNet. It belongs into models/ControlNet"
+    save_file({"model.diffusion_model.joint_blocks.0.x.weight": torch.ones(3)}, folder / "sd3.safetensors")
+    said["sd3.safetensors"] = "of another line (SD 3)"
+    save_file({"a.weight": torch.ones(3).byte(), "a.weight.absmax": torch.ones(3)}, folder / "nf4.safetensors")
+    said["nf4.safetensors"] = "quantised by bitsandbytes"
+    (folder / "half-pipeline" / "vae").mkdir(parents=True)
+    (folder / "half-pipeline" / "vae" / "config.json").write_text("{}")
+    said["half-pipeline"] = "model_index.json is missing"
     (folder / "pipeline" / "unet").mkdir(parents=True)
     (folder / "pipeline" / "vae").mkdir()
     said["pipeline"] = "model_index.json is missing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -15,7 +16,7 @@ from typing import Any
 from webui.checkpoints import configuration
 from webui.checkpoints.build import Identity
 from webui.checkpoints.files import SUFFIXES
-from webui.checkpoints.identify import identify
+from webui.checkpoints.identify import beside, identify
 from webui.contract.errors import CheckpointReadError, UnknownCheckpointError
 from webui.contract.parts import Family
 from webui.contract.result import CheckpointName
@@ -105,10 +106,10 @@ class Catalog:
         weights = _weights(path)
         try:
             status = weights.stat() if weights.exists() else path.stat()
-        except OSError:
-            return Entry(path.name, path.stem, path, 0, None, f"{path.name} is a link that leads nowhere.")
-        sidecar = path.with_suffix(".yaml")
-        mark = (status.st_size, status.st_mtime_ns, sidecar.stat().st_mtime_ns if sidecar.is_file() else 0)
+        except OSError as problem:
+            why = f"cannot be opened: {problem.strerror}" if path.exists() else "is a link that leads nowhere"
+            return Entry(path.name, path.stem, path, 0, None, f"{path.name} {why}.")
+        mark = (status.st_size, status.st_mtime_ns, _time_beside(path))
         known = self._seen.get(path)
         if known and known[0] == mark:
             return self._hashed(known[1], mark)
@@ -117,7 +118,7 @@ class Catalog:
             identity = identify(path, self._families, self._learnt.get(_key(path, mark)))
         except CheckpointReadError as problem:
             error = str(problem)
-        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else status.st_size
+        size = _folder_size(path) if path.is_dir() else status.st_size
         entry = Entry(path.name, path.name if path.is_dir() else path.stem, path, size, identity, error)
         self._seen[path] = (mark, entry)
         return self._hashed(entry, mark)
@@ -223,19 +224,50 @@ def _name(entry: Entry) -> str:
 
 
 def _folders_in(models: Path) -> list[Path]:
+    """Folders in diffusers layout that lie in models/ itself."""
     return sorted(path.parent for path in models.glob("*/model_index.json"))
 
 
 def _checkpoints_in(folder: Path) -> list[Path]:
+    """Files and folders that are, or look like, checkpoints. A folder that is linked into itself is not entered again."""
     found: list[Path] = []
+    above: dict[str, frozenset[tuple[int, int]]] = {}
     for place, folders, files in os.walk(folder, followlinks=True):
-        if "model_index.json" in files or {"unet", "vae"} <= set(folders):
+        status, parents = os.stat(place), above.get(os.path.dirname(place), frozenset())
+        if (status.st_dev, status.st_ino) in parents:
+            folders.clear()
+            continue
+        above[place] = parents | {(status.st_dev, status.st_ino)}
+        if "model_index.json" in files or (Path(place) != folder and _looks_like_one(Path(place), folders)):
             found.append(Path(place))  # one without its index is listed, with the reason why it does not open
             folders.clear()
             continue
         folders.sort()
         found += [Path(place) / name for name in sorted(files) if name.lower().endswith(SUFFIXES) and ".vae." not in name.lower()]
     return found
+
+
+def _looks_like_one(place: Path, folders: list[str]) -> bool:
+    """Whether a folder without an index has the parts of one in diffusers layout."""
+    names = {"unet", "vae", "transformer", "vqvae"} & set(folders)
+    return len(names) > 1 or any((place / name / "config.json").is_file() for name in names)
+
+
+def _time_beside(path: Path) -> int:
+    """When what lies beside a checkpoint changed last; 0 where nothing does."""
+    times = []
+    for file in (configuration.beside(path), beside(path)):
+        with contextlib.suppress(OSError):  # taken away meanwhile
+            times += [file.stat().st_mtime_ns] if file else []
+    return max(times, default=0) + len(times)
+
+
+def _folder_size(path: Path) -> int:
+    size = 0
+    for file in path.rglob("*"):
+        with contextlib.suppress(OSError):
+            size += file.stat().st_size if file.is_file() else 0
+    return size
 
 
 def _weights(path: Path) -> Path:

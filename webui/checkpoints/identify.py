@@ -16,7 +16,7 @@ from webui.checkpoints import configuration
 from webui.checkpoints.build import Build, Identity, choose, is_hinted, kin
 from webui.checkpoints.files import Header, Shapes, read_header
 from webui.checkpoints.folder_identity import identify_folder
-from webui.checkpoints.foreign import what_else
+from webui.checkpoints.foreign import quantised, what_else
 from webui.checkpoints.layout.autoencoder import prefix_of
 from webui.checkpoints.layout.part import average_key, inside
 from webui.checkpoints.layout.unet import UNET, tower
@@ -49,6 +49,8 @@ def identify(path: Path, families: Iterable[Family], learnt: Mapping[str, str] |
     if path.is_dir():
         return identify_folder(path, rows)
     header = read_header(path)
+    if packed := quantised(path, header):
+        raise CheckpointReadError(packed)
     build = build_of(header.shapes, rows)
     if build is None:
         raise CheckpointReadError(what_else(path, header))
@@ -127,7 +129,7 @@ def _with_details(
             f"Put one beside it, as {path.stem}.vae.safetensors."
         )
     numbers = dict(build.numbers) | (CHURCHES if build.scales_and_shifts and row.network == "plain" else {})
-    if row.name != "pocket" and (row.latent_channels, row.latent_factor, row.latent_scale) != (
+    if (row.latent_channels, row.latent_factor, row.latent_scale) != (
         numbers.get("latent_channels", row.latent_channels),
         numbers.get("latent_factor", row.latent_factor),
         row.latent_scale,

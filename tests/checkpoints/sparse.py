@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-BYTES = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4}
+BYTES = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "F8_E4M3": 1}
 
 
 def sparse_file(keys: Path, path: Path) -> Path:

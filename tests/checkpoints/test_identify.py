@@ -146,8 +146,33 @@ def test_a_configuration_that_is_none_is_named_with_the_way_out(
 def test_an_unknown_build_says_what_was_recognised(tmp_path: Path, parts: Parts) -> None:
     keys = keys_of("v1-5-pruned-emaonly")
     keys["model.diffusion_model.input_blocks.0.0.weight"][0][1] = 8
-    with pytest.raises(CheckpointReadError, match="U-Net with 8 input channels, a CLIP text encoder and an autoencoder"):
+    said = r"8 input channels \(InstructPix2Pix\?\), a CLIP text encoder and an autoencoder; no family here .* reads 8 channels"
+    with pytest.raises(CheckpointReadError, match=said):
         identify(write_sparse(keys, tmp_path / "pix2pix.safetensors"), parts.families)
+
+
+def test_a_u_net_without_its_text_encoder_says_so(tmp_path: Path, parts: Parts) -> None:
+    keys = {name: entry for name, entry in keys_of("sd_xl_base_1.0").items() if not name.startswith("conditioner.")}
+    with pytest.raises(CheckpointReadError, match="no text encoder and an autoencoder; a U-Net alone draws nothing"):
+        identify(write_sparse(keys, tmp_path / "unet.safetensors"), parts.families)
+
+
+def test_weights_in_eight_bits_are_known_like_others(tmp_path: Path, parts: Parts) -> None:
+    keys = {name: (shape, "F8_E4M3") for name, (shape, _) in keys_of("sd_xl_base_1.0").items()}
+    identity = identify(write_sparse(keys, tmp_path / "small.safetensors"), parts.families)
+    assert identity.family.name == "sdxl" and identity.kinds == {"float8_e4m3fn"}
+
+
+@pytest.mark.parametrize("latent", [4, 8])
+def test_inpainting_is_known_by_its_channels_whatever_the_latents_are(latent: int, tmp_path: Path, parts: Parts) -> None:
+    keys = keys_of("sd-v1-5-inpainting")
+    unet, first = "model.diffusion_model.", "first_stage_model."
+    keys[f"{unet}input_blocks.0.0.weight"][0][1] = 2 * latent + 1
+    for name in (f"{unet}out.2.weight", f"{unet}out.2.bias"):
+        keys[name][0][0] = latent
+    keys[f"{first}decoder.conv_in.weight"][0][1] = latent
+    row = identify(write_sparse(keys, tmp_path / "x.safetensors"), parts.families).family
+    assert (row.name, row.in_channels, row.latent_channels) == ("sd1-inpaint", 2 * latent + 1, latent)
 
 
 def test_a_checkpoint_without_an_autoencoder_takes_the_one_beside_it(tmp_path: Path, parts: Parts) -> None:

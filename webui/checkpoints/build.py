@@ -51,6 +51,11 @@ class Build:
     is_turbo: bool = False
     """Whether it says that it was made for few steps; a file never does."""
 
+    @property
+    def kinds(self) -> set[str]:
+        """Of its encoders."""
+        return {kind for _, kind, _ in self.encoders}
+
 
 def choose(build: Build, rows: list[Family], path: Path, prediction: str | None, family: str = "") -> Family:
     """The row that a build fits. Several of one build are told apart by what else is known, and by the file's name.
@@ -64,13 +69,16 @@ def choose(build: Build, rows: list[Family], path: Path, prediction: str | None,
     """
     fits = [row for row in rows if _fits(row, build)]
     if not fits:
-        raise CheckpointReadError(f"{path.name} {recognised(build)}, and no family here is built so.")
-    exact = [row for row in fits if row.name == "pocket" and row.context_width == build.numbers.get("context_width")]
-    fits = exact or [row for row in fits if row.name != "pocket"] or fits
+        raise CheckpointReadError(f"{path.name} {recognised(build, rows)}")
     if named := [row for row in fits if row.name == family]:
         return named[0]
     fits = [row for row in fits if prediction in (None, row.prediction)] or fits
-    return max(fits, key=lambda row: (is_hinted(row, path) or (build.is_turbo and "turbo" in row.name), not row.hints))
+
+    def likeness(row: Family) -> tuple[bool, bool, bool]:
+        told = is_hinted(row, path) or (build.is_turbo and "turbo" in row.hints)
+        return told, _is_of_size(row, build), not row.hints
+
+    return max(fits, key=likeness)  # the first of the best
 
 
 def is_hinted(row: Family, path: Path) -> bool:
@@ -80,8 +88,19 @@ def is_hinted(row: Family, path: Path) -> bool:
 
 
 def kin(row: Family, build: Build, rows: list[Family]) -> list[Family]:
-    """The other rows of the same build."""
-    return [other for other in rows if _fits(other, build) and other.name not in (row.name, "pocket")]
+    """The other rows of the same build, and of the same sizes: nothing in a header tells them from this one."""
+    sizes = (row.context_width, row.network_width)
+    return [
+        other
+        for other in rows
+        if other.name != row.name and _fits(other, build) and (other.context_width, other.network_width) == sizes
+    ]
+
+
+def _is_of_size(row: Family, build: Build) -> bool:
+    """Whether a file has a row's very sizes: what tells the pocket checkpoint from another small one."""
+    columns = ("context_width", "network_width", "decoder_width")
+    return all(build.numbers.get(column) == getattr(row, column) for column in columns)
 
 
 def _fits(row: Family, build: Build) -> bool:
@@ -90,19 +109,44 @@ def _fits(row: Family, build: Build) -> bool:
     is_folder = any(not prefix for _, _, prefix in build.encoders)
     encoders = {(encoder.role, encoder.kind, "" if is_folder else encoder.prefix) for encoder in row.encoders}
     return (
-        row.network == build.network
-        and encoders == build.encoders
-        and row.in_channels - row.latent_channels == build.concat
-        and row.vector == build.vector
+        row.network == build.network and encoders == build.encoders and _is_of_channels(row, build) and row.vector == build.vector
     )
 
 
-def recognised(build: Build) -> str:
-    """What was seen of a file that no row fits."""
-    kinds = sorted({kind for _, kind, _ in build.encoders})
-    words = {"clip": "a CLIP text encoder", "openclip": "an OpenCLIP text encoder", "bert": "a BERT text encoder"}
-    others = [words.get(kind, f"an encoder ({kind})") for kind in kinds]
-    channels = build.numbers.get("in_channels")
-    network = f"a U-Net with {channels} input channels" + ("" if build.network == "context" else " and no context")
-    parts = [network, *(others or ["no text encoder"]), "an autoencoder" if build.autoencoder else "no autoencoder"]
-    return f"holds {', '.join(parts[:-1])} and {parts[-1]}"
+def _is_of_channels(row: Family, build: Build) -> bool:
+    """Whether the U-Net gets the same beside the latents. A hole is a mask and once more the latents, however many."""
+    concat = row.in_channels - row.latent_channels
+    is_hole = concat == row.latent_channels + 1
+    return build.concat == (build.numbers.get("latent_channels", 0) + 1 if is_hole else concat)
+
+
+ENCODERS = {
+    "clip": "a CLIP text encoder",
+    "openclip": "an OpenCLIP text encoder",
+    "bert": "a BERT text encoder",
+    "class": "a table of classes",
+    "rescale": "a reader of maps",
+    "clip-image": "a CLIP image encoder",
+    "openclip-image": "an OpenCLIP image encoder",
+}
+GUESSES = {8: "InstructPix2Pix", 12: "a film", 13: "a film"}
+"""What U-Nets of so many input channels were made for that no row reads."""
+
+
+def recognised(build: Build, rows: list[Family]) -> str:
+    """What was seen of a file that no row fits, and what is not known of it."""
+    encoders = [ENCODERS[kind] for kind in sorted({kind for _, kind, _ in build.encoders})]
+    channels = int(build.numbers.get("in_channels", 0))
+    guess = f" ({GUESSES[channels]}?)" if channels in GUESSES and build.vector == "" else ""
+    network = f"a U-Net with {channels} input channels{guess}" + ("" if build.network == "context" else " and no context")
+    parts = [network, *(encoders or ["no text encoder"]), "an autoencoder" if build.autoencoder else "no autoencoder"]
+    reads = [row for row in rows if row.network == build.network and {one.kind for one in row.encoders} == build.kinds]
+    if build.network == "context" and not encoders:
+        why = "a U-Net alone draws nothing. Choose a file that holds its text encoder"
+    elif not reads:
+        why = "no family here has these encoders together"
+    elif not any(_is_of_channels(row, build) for row in reads):
+        why = f"no family here with these encoders reads {channels} channels"
+    else:
+        why = "no family here is built so"
+    return f"holds {', '.join(parts[:-1])} and {parts[-1]}; {why}."

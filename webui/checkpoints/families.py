@@ -237,6 +237,7 @@ SD_TURBO = replace(
     label="SD Turbo",
     encoders=(replace(CLIP_H, prefix="conditioner.embedders.0.model."),),
     rounds_sigma=True,
+    hints=("turbo",),
     about="SD Turbo: one to four steps, without guidance",
 )
 

@@ -151,6 +151,21 @@ def test_an_unknown_build_says_what_was_recognised(tmp_path: Path, parts: Parts)
         identify(write_sparse(keys, tmp_path / "pix2pix.safetensors"), parts.families)
 
 
+@pytest.mark.parametrize("release", ["v1-5-pruned-emaonly", "sd_xl_base_1.0", "ldm-lsun_churches", "first_stage-vq-f4"])
+def test_damaged_keys_and_shapes_end_in_a_family_or_in_one_sentence(release: str, tmp_path: Path, parts: Parts) -> None:
+    whole, random = keys_of(release), np.random.default_rng(0)
+    for _ in range(12):
+        keys = {name: entry for name, entry in whole.items() if random.random() < 0.98}
+        for name in random.choice(list(keys), 200):
+            shape, kind = keys[name]
+            keys[name] = (shape[: random.integers(len(shape) + 1)], kind)
+        path = write_sparse(keys, tmp_path / "x.safetensors")
+        try:
+            assert identify(path, parts.families).family.name in parts.families
+        except CheckpointReadError as error:
+            assert str(error).startswith("x.safetensors") and "\n" not in str(error)
+
+
 def test_a_u_net_without_its_text_encoder_says_so(tmp_path: Path, parts: Parts) -> None:
     keys = {name: entry for name, entry in keys_of("sd_xl_base_1.0").items() if not name.startswith("conditioner.")}
     with pytest.raises(CheckpointReadError, match="no text encoder and an autoencoder; a U-Net alone draws nothing"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from webui.checkpoints.files import Header
+from webui.checkpoints.layout.autoencoder import AUTOENCODER
 from webui.checkpoints.layout.unet import UNET
 
 MARKS = (
@@ -44,7 +45,10 @@ def what_else(path: Path, header: Header) -> str:
     names = list(header.shapes)
     if not names:
         return f"{path.name} is not a checkpoint: it holds no weights."
+    is_more = any(name.startswith((UNET, AUTOENCODER)) for name in names)
     for marks, what, folder in MARKS:
+        if is_more and what.endswith(" alone"):
+            continue
         if any(mark in name for name in names[:4000] for mark in marks):
             where = f" It belongs into {folder}." if folder else " It is not read here."
             return f"{path.name} is not a checkpoint but {what}.{where}"

@@ -51,7 +51,12 @@ def identify(path: Path, families: Iterable[Family], learnt: Mapping[str, str] |
     header = read_header(path)
     if packed := quantised(path, header):
         raise CheckpointReadError(packed)
-    build = build_of(header.shapes, rows)
+    try:
+        build = build_of(header.shapes, rows)
+    except (KeyError, ValueError, IndexError):
+        raise CheckpointReadError(
+            f"{path.name} is damaged or of an unknown architecture: a tensor of its networks is missing or misshapen."
+        ) from None
     if build is None:
         raise CheckpointReadError(what_else(path, header))
     told = configuration.read(path)
@@ -138,7 +143,7 @@ def _with_details(
     assumed = {"heads", "latent_scale", "betas"} if told is None else set()
     if row.network == "none":
         assumed = set()
-    if (scale := header.value("scale_factor")) is not None:
+    if (scale := header.value("scale_factor")) is not None and scale.numel() == 1:
         numbers["latent_scale"] = float(scale)
         assumed.discard("latent_scale")
     betas = header.value("betas")

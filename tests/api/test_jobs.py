@@ -168,6 +168,7 @@ def test_tokens_are_counted_without_weights(quick: TestClient, app: App) -> None
 def test_checkpoints_are_listed_with_state_and_defaults_and_one_is_chosen(quick: TestClient, app: App) -> None:
     rows = {row["name"]: row for row in quick.get("/api/v1/checkpoints").json()}
     assert rows["apple"]["state"] == "in use" and rows["apple"]["defaults"]["width"] == app.checkpoints.defaults("apple").width
+    assert "prompt" in rows["apple"]["reads"] and (rows["apple"]["needs"], rows["apple"]["does"]) == ([], "txt2img")
     assert rows["broken"]["error"] and rows["broken"]["defaults"] is None and rows["pear"]["state"] != "in use"
     try:
         assert quick.post("/api/v1/checkpoints/choose", json={"name": "pear"}).json()["state"] == "in use"

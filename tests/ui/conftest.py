@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,17 @@ class Server:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The program as users start it, with a data folder of its own."""
-    data = tmp_path_factory.mktemp("data")
+    with started(tmp_path_factory.mktemp("data")) as opened:
+        yield opened
+
+
+@contextmanager
+def started(data: Path, *flags: str) -> Iterator[Server]:
+    """The program with some flags, drawing already."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "webui", "--port", str(port), "--data-dir", str(data), "--cpu"]
+    command = [sys.executable, "-m", "webui", "--port", str(port), "--data-dir", str(data), "--cpu", *flags]
     log = data / "log.txt"
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
@@ -109,13 +116,22 @@ class Trouble:
     """What a page must never do: ask another machine, log an error, throw, get an answer of the server's failure."""
 
     url: str
+    expected: str = ""
+    """A path that the test makes refuse; its answers are no trouble."""
     found: list[str] = field(default_factory=list)
 
     def watch(self, page: Any) -> None:
         page.on("request", lambda request: self._request(request.url))
-        page.on("console", lambda message: self._note(message.type == "error", f"console: {message.text}"))
+        page.on("console", self._console)
         page.on("pageerror", lambda error: self._note(True, f"page error: {error}"))
-        page.on("response", lambda response: self._note(response.status >= 400, f"{response.status} {response.url}"))
+        page.on("response", lambda response: self._answer(response.status, response.url))
+
+    def _console(self, message: Any) -> None:
+        is_expected = self.expected and message.location["url"] == self.url + self.expected
+        self._note(message.type == "error" and not is_expected, f"console: {message.text}")
+
+    def _answer(self, status: int, url: str) -> None:
+        self._note(status >= 400 and url != self.url + self.expected, f"{status} {url}")
 
     def _request(self, url: str) -> None:
         parts = urlsplit(url)
@@ -129,10 +145,16 @@ class Trouble:
 @pytest.fixture
 def page(server: Server, browser: Any) -> Iterator[Any]:
     """A page of a newcomer, open on txt2img. Fails the test at the end when something went wrong in it."""
+    with visiting(server, browser) as opened:
+        yield opened
+
+
+@contextmanager
+def visiting(server: Server, browser: Any, expected: str = "") -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
     context.set_default_timeout(60_000)
     opened = context.new_page()
-    trouble = Trouble(server.url)
+    trouble = Trouble(server.url, expected)
     trouble.watch(opened)
     opened.goto(server.url)
     opened.locator("#txt2img_prompt textarea").wait_for()

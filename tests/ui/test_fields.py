@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from webui.contract.errors import FieldError
-from webui.contract.request import LAST_SEED, GenerationRequest
+from webui.contract.request import LAST_SEED, Box, GenerationRequest
 from webui.ui.fields import FIELDS, follow, request_of, values_of
 
 
@@ -18,6 +18,11 @@ def test_a_request_read_back_from_the_controls_is_equal() -> None:
         prompt="a (red:1.2) sphere", negative_prompt="blurry", sampler="DPM++ 2M", schedule="Karras", steps=7, guidance=4.5,
         width=512, height=64, seed=LAST_SEED, batch_size=2, batch_count=3, clip_skip=2, variation_seed=LAST_SEED - 1,
         variation_strength=0.25, noise_source="NV", emphasis="No norm", eta=0.5,
+        class_label="goldfish", boxes=(Box("17", 0.1, 0.2, 0.3, 1 / 3), Box("traffic light", -0.5, 0.0, 1.0, 1.0)),
+        image="a" * 64, strength=0.3, second_image="b" * 64, mix=0.7, mask="c" * 64, depth="d" * 64, map="e" * 64,
+        noise_level=20, refiner="refiner", refiner_switch=0.6, second_prompt="b", second_negative_prompt="c",
+        original_width=1024, original_height=0, crop_left=8, crop_top=0, target_width=512, target_height=64,
+        aesthetic_score=7.0, negative_aesthetic_score=1.5, long_prompt="Cut",
     )  # fmt: skip
     assert request_of(list(FIELDS), values_of(asked)) == asked
 
@@ -31,7 +36,10 @@ def test_a_seed_is_text_in_the_page_and_keeps_its_digits(seed: int) -> None:
 
 
 def test_an_empty_control_asks_for_nothing() -> None:
-    asked = read(steps=None, guidance=None, width="", eta=None, seed="", prompt=None)
+    asked = read(
+        steps=None, guidance=None, width="", eta=None, seed="", prompt=None, noise_level="", boxes="", original_width="",
+        class_label=None, image=None,
+    )  # fmt: skip
     assert asked == GenerationRequest()
 
 
@@ -50,6 +58,11 @@ def test_a_browsers_number_without_a_fraction_is_a_whole_one() -> None:
         ({"seed": str(LAST_SEED + 1)}, "Seed"),
         ({"batch_size": None}, "Batch size"),
         ({"prompt": ["a list"]}, "Prompt"),
+        ({"boxes": "17 0.1 0.2\n"}, "Box 1 is .*It must have label, x, y, width, height"),
+        ({"boxes": "17 0 0 1 1\n3 0 0 wide 1"}, "Box 2: width 'wide' is not right"),
+        ({"boxes": "[1,"}, "Boxes .* are not right"),
+        ({"noise_level": "much"}, "Noise level 'much'"),
+        ({"original_width": "wide"}, "Original width 'wide'"),
     ],
 )
 def test_a_value_that_cannot_be_right_is_not_put_right_but_named(values: dict[str, object], words: str) -> None:
@@ -62,3 +75,13 @@ def test_only_controls_that_show_the_old_default_take_the_new_one() -> None:
     now = {"steps": 25, "guidance": 7.5, "width": 512}
     assert follow(before, now, {"steps": 20, "guidance": 5, "width": 128.0}) == {"steps": 25, "width": 512}
     assert follow(before, before, {"steps": 20, "guidance": 4.0, "width": 128}) == {}
+
+
+def test_boxes_are_written_in_lines_with_blanks_or_commas_or_as_json() -> None:
+    boxes = (Box("17", 0.1, 0.2, 0.3, 0.4), Box("3", 0.0, 0.0, 1.0, 1.0))
+    for words in (
+        "17 .1 .2 .3 .4\n3 0 0 1 1",
+        "17, 0.1, 0.2, 0.3, 0.4\n\n 3,0,0,1,1 ",
+        '[["17", 0.1, 0.2, 0.3, 0.4], [3, 0, 0, 1, 1]]',
+    ):
+        assert read(boxes=words).boxes == boxes

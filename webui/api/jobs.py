@@ -180,6 +180,8 @@ def checkpoint_row(app: App, entry: Entry) -> dict[str, Any]:
         chosen, defaults = "", None
     state = "in use" if entry.title == chosen else "in memory" if entry.title in app.checkpoints.resident() else "on disk"
     row = {"title": entry.title, "name": entry.name, "size": entry.size, "hash": entry.hash, "error": entry.error, "state": state}
+    family = entry.family
+    row |= {"reads": list(family.inputs), "needs": list(family.needs), "does": family.does} if family else {}
     if defaults is None:
         return row | {"family": "", "defaults": None}
     values = {name: getattr(defaults, name) for name in ("sampler", "schedule", "steps", "guidance", "width", "height")}

@@ -1,0 +1,186 @@
+"""The page in a real browser: controls follow the checkpoint, pictures are handed in, a tab says what it needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.ui.conftest import Server, started, visiting
+
+pytestmark = pytest.mark.browser
+SECONDS_TO_DRAW = 240
+
+
+@pytest.fixture(scope="module")
+def server(reference_checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """With a tiny checkpoint of each kind that these tests choose."""
+    folder = tmp_path_factory.mktemp("kinds")
+    for case in ("ldm-class-a", "sd1-inpaint-a", "autoencoder-kl-f8-a", "sdxl-base-refiner-a", "ldm-layout-a", "ldm-text-a"):
+        (folder / case).symlink_to(reference_checkpoints / case)
+    with started(tmp_path_factory.mktemp("data"), "--ckpt-dir", str(folder)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(server: Server, browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page of a newcomer; a test names by its parameter the path whose refusal it is about."""
+    with visiting(server, browser, getattr(request, "param", "")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "in.png"
+    image = Image.new("RGB", (96, 64), "red")
+    image.paste("blue", (0, 0, 48, 64))
+    image.save(path)
+    return path
+
+
+def choose(page: Any, words: str, family: str) -> None:
+    page.locator("#checkpoint input").click()
+    page.locator("#checkpoint input").fill(words)
+    page.get_by_role("option", name=re.compile(words)).first.click()
+    page.locator("#family", has_text=family).wait_for()
+
+
+def box(page: Any, name: str) -> Any:
+    return page.locator(f"#txt2img_{name} textarea, #txt2img_{name} input").first
+
+
+def hand_in(page: Any, name: str, path: Path) -> str:
+    page.locator(f"[data-picture=txt2img_{name}] input").set_input_files(path)
+    page.locator(f"[data-picture=txt2img_{name}] img").wait_for()
+    return str(box(page, name).input_value())
+
+
+def draw(page: Any, steps: int, size: int = 0) -> None:
+    page.locator("#txt2img_steps input[type=number]").fill(str(steps))
+    for side in ("width", "height") if size else ():
+        box(page, side).fill(str(size))
+    page.locator("#txt2img_generate").click()
+
+
+def drawn(page: Any, words: Any) -> None:
+    """Waits for a picture whose infotext has these words; a checkpoint is loaded and measured before its first one."""
+    page.locator("#txt2img_infotext", has_text=words).wait_for(timeout=SECONDS_TO_DRAW * 1000)
+
+
+def test_controls_are_those_of_the_checkpoint_and_their_values_survive_a_switch_and_a_reload(page: Any, picture: Path) -> None:
+    page.locator("#txt2img_prompt textarea").fill("a cat")
+    assert not page.locator("#txt2img_class").is_visible()
+    choose(page, "ldm-class-a", "LDM class")
+    page.locator("#txt2img_class input").click()
+    assert page.locator("#txt2img_prompt").is_hidden()
+    page.locator("#txt2img_class input").fill("goldf")
+    page.get_by_role("option", name="goldfish").click()
+    name = hand_in(page, "image", picture)
+    assert len(name) == 64
+    choose(page, "sd1-inpaint-a", "SD 1 inpainting")
+    page.locator("[data-picture=txt2img_mask]").wait_for()
+    assert page.locator("#txt2img_class").is_hidden()
+    assert page.locator("#txt2img_prompt textarea").input_value() == "a cat"
+    assert box(page, "image").input_value() == name
+    choose(page, "ldm-class-a", "LDM class")
+    page.reload()
+    page.locator("#family", has_text="LDM class").wait_for()
+    page.locator("[data-picture=txt2img_image] img").wait_for()
+    page.wait_for_function("document.querySelector('#txt2img_class input').value === 'goldfish'")
+    assert box(page, "image").input_value() == name
+    page.get_by_role("button", name="Take away: Image").click()
+    page.wait_for_function("document.querySelector('[data-picture=txt2img_image] img').hidden")
+    assert box(page, "image").input_value() == ""
+
+
+def test_a_class_is_drawn_and_a_name_that_is_none_is_answered_with_the_nearest(page: Any) -> None:
+    choose(page, "ldm-class-a", "LDM class")
+    page.locator("#txt2img_class input").fill("goldfsh")
+    page.keyboard.press("Tab")
+    draw(page, 1, 64)
+    page.locator("#txt2img_message", has_text="Did you mean 'goldfish' (1)?").wait_for()
+    page.locator("#txt2img_class input").fill("tench")
+    page.keyboard.press("Tab")
+    draw(page, 1, 64)
+    drawn(page, re.compile("Class: (0|tench),"))
+
+
+def test_an_inpainting_checkpoint_takes_a_picture_and_a_mask(page: Any, picture: Path) -> None:
+    choose(page, "sd1-inpaint-a", "SD 1 inpainting")
+    draw(page, 1, 64)
+    page.locator("#txt2img_message", has_text="give it a picture").wait_for()
+    names = [hand_in(page, name, picture) for name in ("image", "mask")]
+    draw(page, 2, 64)
+    drawn(page, f"Mask hash: {names[1]}")
+    assert names[0] == names[1]  # kept by content
+
+
+@pytest.mark.parametrize("page", ["/api/v1/inputs"], indirect=True)
+def test_what_is_no_picture_is_said_on_the_stage(page: Any, tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("no picture")
+    trouble = page.locator("#txt2img_message", has_text="Image is not a picture that can be read here")
+    with page.expect_response("**/api/v1/inputs") as answer:
+        page.locator("[data-picture=txt2img_image] input").set_input_files(tmp_path / "notes.png")
+    assert answer.value.status == 422
+    trouble.wait_for()
+
+
+def test_a_layout_is_written_in_lines(page: Any) -> None:
+    choose(page, "ldm-layout-a", "LDM layout")
+    page.locator("#txt2img_boxes textarea").fill("17 0.1 0.2 0.3 0.4\n5 0 0 wide 1")
+    draw(page, 1, 64)
+    page.locator("#txt2img_message", has_text="Box 2: width 'wide' is not right. It must be a number above 0.").wait_for()
+    page.locator("#txt2img_boxes textarea").fill("17 0.1 0.2 0.3 0.4")
+    draw(page, 1, 64)
+    drawn(page, "Boxes: ")
+
+
+def test_sdxl_has_its_sizes_and_its_refiner(page: Any) -> None:
+    choose(page, "sdxl-base-refiner-a/base", "SDXL")
+    page.locator("#txt2img_preset input").click()
+    page.get_by_role("option", name="1152 × 896", exact=True).click()
+    page.wait_for_function("document.querySelector('#txt2img_width input').value === '1152'")
+    box(page, "width").fill("128")
+    box(page, "height").fill("64")
+    page.wait_for_function("document.querySelector('#txt2img_preset input').value === '128 × 64'")
+    page.locator("#txt2img_refiner input").click()
+    page.get_by_role("option", name=re.compile("refiner.safetensors")).click()
+    page.locator("#txt2img_told button").first.click()
+    box(page, "original_width").fill("512")
+    draw(page, 2)
+    drawn(page, re.compile("Refiner: .*refiner.safetensors, .*Original size: 512x0|Original size: 512x0.*Refiner: "))
+
+
+def test_a_tab_says_what_kind_of_checkpoint_it_needs_and_switches_to_one(page: Any) -> None:
+    choose(page, "autoencoder-kl-f8-a", "Autoencoder")
+    page.get_by_text("This tab needs a checkpoint that draws.").wait_for()
+    assert page.locator("#txt2img_generate").is_hidden()
+    page.get_by_role("button", name="Use pocket").click()
+    page.locator("#family", has_text="Pocket").wait_for()
+    page.locator("#txt2img_generate").wait_for()
+    assert page.locator("#checkpoint input").input_value() == "pocket"
+
+
+@pytest.mark.parametrize("page", ["/api/v1/fetch"], indirect=True)
+def test_a_missing_file_is_offered_to_be_fetched_and_without_a_network_that_is_said(page: Any) -> None:
+    choose(page, "ldm-text-a", "LDM text")
+    page.locator("#txt2img_prompt textarea").fill("a cat")
+    draw(page, 1, 64)
+    page.locator("#txt2img_message", has_text="`webui fetch bert-vocabulary`").wait_for()
+    with page.expect_response("**/api/v1/fetch") as answer:
+        page.get_by_role("button", name="Fetch it").click()
+    assert answer.value.status == 502
+    page.locator("#txt2img_message", has_text="bert-vocabulary was not fetched").wait_for()
+
+
+def test_no_width_makes_the_page_with_all_these_controls_scroll_sideways(page: Any, picture: Path) -> None:
+    choose(page, "sd1-inpaint-a", "SD 1 inpainting")
+    hand_in(page, "image", picture)
+    for width in (390, 900, 1440):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.locator("#txt2img_generate").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,0 +1,86 @@
+"""webui/ui/reading.py: which controls a checkpoint has, and which tabs it serves; over every family's tiny checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from webui.contract.parts import Parts
+from webui.ui.reading import class_choices, facts_of, family_of, reads, refiners, size_choices, wanted
+from webui.workspace.app import App, open_app
+from webui.workspace.paths import Paths
+
+PLAIN = {"width", "height"}
+WORDS = {"prompt", "negative_prompt", "clip_skip", "emphasis", "long_prompt"}
+
+
+@pytest.fixture(scope="module")
+def shelf(reference_checkpoints: Path, parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """All families' checkpoints, and the pocket."""
+    paths = Paths(tmp_path_factory.mktemp("data"))
+    opened = open_app(paths, parts, extra_checkpoints=[reference_checkpoints], cpu_only=True, takes_jobs=False)
+    yield opened
+    opened.close()
+
+
+def title(app: App, start: str) -> str:
+    return next(entry.title for entry in app.checkpoints.entries() if entry.title.startswith(start))
+
+
+def fields(app: App, start: str) -> set[str]:
+    family = family_of(app, title(app, start))
+    assert family is not None
+    return reads(app, family)
+
+
+@pytest.mark.parametrize(
+    "case, expected",
+    [
+        ("ldm-semantic-", {"map"} | PLAIN),
+        ("ldm-sr-", {"image"}),
+        ("sd-x4-", {"image", "noise_level"} | WORDS),
+        ("unclip-h-", {"image", "second_image", "mix", "noise_level"} | WORDS | PLAIN),
+        ("sd1-inpaint-", {"image", "strength", "mask"} | WORDS | PLAIN),
+        ("sd2-depth-", {"image", "strength", "depth"} | WORDS | PLAIN),
+    ],
+)
+def test_a_checkpoint_has_the_controls_of_what_it_reads(shelf: App, case: str, expected: set[str]) -> None:
+    assert fields(shelf, case) == expected
+
+
+def test_a_refiner_is_offered_where_one_of_the_same_line_is_there(shelf: App) -> None:
+    base = title(shelf, "sdxl-base-refiner-")
+    assert {"refiner", "refiner_switch"} <= fields(shelf, base)
+    family = family_of(shelf, base)
+    assert family is not None and "1024 × 1024" in size_choices(family) and len(size_choices(family)) > 30
+    for offered in refiners(shelf, family):
+        row = family_of(shelf, offered)
+        assert row is not None and row.does == "refine"
+    assert "refiner" not in fields(shelf, "sd1-a")
+
+
+def test_only_a_class_checkpoint_brings_the_names_of_classes(shelf: App) -> None:
+    assert class_choices(family_of(shelf, title(shelf, "ldm-class-")))[1] == ("goldfish", "1")
+    assert class_choices(family_of(shelf, "pocket")) == []
+
+
+def test_what_is_not_read_is_not_asked_for(shelf: App) -> None:
+    values = {"prompt": "a", "steps": 3, "mask": "m", "class_label": "1", "refiner": "sdxl", "width": 64}
+    assert wanted(shelf, "pocket", values) == {"prompt": "a", "steps": 3, "width": 64}
+    assert wanted(shelf, title(shelf, "ldm-class-"), values) == {"steps": 3, "class_label": "1", "width": 64}
+    assert wanted(shelf, "nobody", values) == values
+
+
+@pytest.mark.parametrize("case", ["autoencoder-", "sdxl-refiner-"])
+def test_a_tab_that_cannot_use_a_checkpoint_says_why_in_a_sentence_and_names_one_that_it_can(shelf: App, case: str) -> None:
+    told = facts_of(shelf, title(shelf, case))["tabs"]["txt2img"]
+    assert "This tab needs a " in told["why"]
+    assert facts_of(shelf, told["other"])["tabs"]["txt2img"]["why"] == ""
+
+
+def test_every_other_checkpoint_is_of_use_on_the_tab(shelf: App) -> None:
+    for entry in shelf.checkpoints.entries():
+        if entry.family is not None and entry.family.does != "refine" and entry.family.network != "none":
+            assert facts_of(shelf, entry.title)["tabs"]["txt2img"]["why"] == "", entry.title

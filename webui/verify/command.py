@@ -33,7 +33,8 @@ def verify(folder: Path, parts: Parts, models: Sequence[Path] = ()) -> int:
     """
     if not folder.is_dir():
         raise StartError(f"{folder} is not a folder. Give the folder of built cases.")
-    cases = [path for path in (folder, *sorted(folder.iterdir())) if _is_like_a_case(path)]
+    own = [folder] if (folder / "case.json").exists() else []
+    cases = [*own, *(path for path in sorted(folder.iterdir()) if _is_like_a_case(path))]
     widths = max([len(case.name) for case in cases] or [4]), 34
     rows: list[Row] = []
     print(heading(widths))

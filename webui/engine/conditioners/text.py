@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -28,11 +30,11 @@ def text(request: GenerationRequest, model: Model, negative: bool, inputs: Input
     """
     rows = [row for row in model.family.encoders if row.role in ("text", "text_2")]
     read = {row.role: tokenizer(row.kind, model.shelf, model.path) for row in rows}
-    sides = {row.role: [_chunks(words, read[row.role], request) for words in _words(request, row)] for row in rows}
+    sides = {row.role: [_side(words, read[row.role], request) for words in _words(request, row)] for row in rows}
     longest = max(len(side) for both in sides.values() for side in both)
     hidden, pooled = [], []
     for row in rows:
-        empty = _chunks("", read[row.role], request)[0]
+        empty = _side("", read[row.role], request)[0]
         chosen = sides[row.role][negative]
         states, summary = _encoded([*chosen, *[empty] * (longest - len(chosen))], row, model, request)
         hidden.append(states)
@@ -50,30 +52,33 @@ def _words(request: GenerationRequest, row: Encoder) -> tuple[str, str]:
     return request.prompt, request.negative_prompt
 
 
-def _chunks(words: str, read: Tokenizer, request: GenerationRequest) -> list[Chunk]:
-    is_cut = request.long_prompt == "Cut"
-    if is_cut and request.emphasis == "None":  # as the releases read a prompt: nothing in it is grammar
-        return [Chunk(read.ids(words), (1.0,) * read.length)]
-    return prompt.chunks(
-        words,
-        read.tokenize,
-        emphasis=request.emphasis,
-        end=read.end,
-        start=read.start,
-        pad=read.pad,
-        comma=read.comma,
-        is_cut=is_cut,
-    )
+def _side(words: str, read: Tokenizer, request: GenerationRequest) -> tuple[Chunk, ...]:
+    return _chunks(words, read, request.emphasis, request.long_prompt == "Cut")
 
 
-def _encoded(chunks: list[Chunk], row: Encoder, model: Model, request: GenerationRequest) -> tuple[Tensor, Tensor | None]:
+@lru_cache(maxsize=64)
+def _chunks(words: str, read: Tokenizer, emphasis: str, is_cut: bool) -> tuple[Chunk, ...]:
+    """A prompt's chunks; kept, since the pictures of a job, and the next job, mostly ask the same."""
+    if is_cut and emphasis == "None":  # as the releases read a prompt: nothing in it is grammar
+        return (Chunk(read.ids(words), (1.0,) * read.length),)
+    marks = {"end": read.end, "start": read.start, "pad": read.pad, "comma": read.comma}
+    return tuple(prompt.chunks(words, read.tokenize, emphasis=emphasis, is_cut=is_cut, **marks))
+
+
+def _encoded(chunks: Sequence[Chunk], row: Encoder, model: Model, request: GenerationRequest) -> tuple[Tensor, Tensor | None]:
     """Chunks as (1, 77 * chunks, C), weighed, and the first one's pooled (1, D). Clip skip only goes deeper than the row
     (the release of SD 2 leaves one layer out already)."""
     encoded = encode([chunk.ids for chunk in chunks], row, model, min(row.layer, -request.clip_skip))
-    weights = torch.tensor([chunk.weights for chunk in chunks], device=model.device)
-    weighed = [prompt.apply_emphasis(hidden[None], weights[i : i + 1], request.emphasis) for i, (hidden, _) in enumerate(encoded)]
+    weighed = [
+        hidden[None] if set(chunk.weights) == {1.0} else _weighed(hidden[None], chunk, request.emphasis)
+        for chunk, (hidden, _) in zip(chunks, encoded, strict=True)
+    ]
     pooled = encoded[0][1]
     return torch.cat(weighed, 1), None if pooled is None else pooled[None]
+
+
+def _weighed(hidden: Tensor, chunk: Chunk, emphasis: str) -> Tensor:
+    return prompt.apply_emphasis(hidden, torch.tensor([chunk.weights], device=hidden.device), emphasis)
 
 
 def encode(chunks: list[tuple[int, ...]], row: Encoder, model: Model, layer: int) -> list[Encoded]:

@@ -38,12 +38,13 @@ def identify_folder(path: Path, rows: list[Family]) -> Identity:
     prediction = {"v_prediction": "v", "epsilon": "eps"}.get(str(scheduler.get("prediction_type", "epsilon")))
     row = choose(build, rows, path, prediction)
     numbers = dict(build.numbers)
-    if row.name != "pocket" and numbers["latent_scale"] != row.latent_scale:
+    if numbers["latent_scale"] != row.latent_scale:
         numbers["preview"] = None
     if row.noise_levels and isinstance(index.get("max_noise_level"), int):
         numbers["noise_levels"] = index["max_noise_level"]
-    if size := unet.get("sample_size"):
-        numbers["native_size"] = int(size) * int(numbers["latent_factor"])
+    size = unet.get("sample_size")
+    if isinstance(size, int) and size:
+        numbers["native_size"] = size * int(numbers["latent_factor"])
     return Identity(replace(row, prediction=prediction or row.prediction, **numbers), is_folder=True)
 
 

@@ -12,6 +12,7 @@ import mmap
 import pickle
 import struct
 import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -229,6 +230,8 @@ def _content(path: Path, with_data: bool) -> object:
         struct.error,
         RuntimeError,
         MemoryError,
+        OverflowError,
+        zlib.error,
     ) as error:
         raise CheckpointReadError(
             f"{path.name} cannot be read: it is damaged ({type(error).__name__}). Download it again."

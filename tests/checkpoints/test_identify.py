@@ -198,6 +198,11 @@ def test_a_checkpoint_without_an_autoencoder_takes_the_one_beside_it(tmp_path: P
         identify(path, parts.families)
     sparse_file(shared("reference/full_size_keys/first_stage-kl-f8.json.gz"), tmp_path / "mine.vae.safetensors")
     assert identify(path, parts.families).autoencoder == tmp_path / "mine.vae.safetensors"
+    sparse_file(shared("reference/full_size_keys/first_stage-kl-f16.json.gz"), tmp_path / "mine.vae.safetensors")
+    with pytest.raises(
+        CheckpointReadError, match=r"mine\.vae\.safetensors has latents of 16 channels, but mine\.safetensors draws 4"
+    ):
+        identify(path, parts.families)
 
 
 class Harm:

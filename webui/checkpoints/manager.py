@@ -17,11 +17,12 @@ from pathlib import Path
 import torch
 
 from webui.checkpoints import memory
-from webui.checkpoints.arithmetic import Arithmetic, choose, laid_out
+from webui.checkpoints.arithmetic import Arithmetic, choose
 from webui.checkpoints.catalog import Catalog, Entry
 from webui.checkpoints.download import Shelf
 from webui.checkpoints.load import load
 from webui.checkpoints.model import Model
+from webui.checkpoints.placing import place
 from webui.checkpoints.prediction import prediction_of
 from webui.contract.errors import CheckpointError, CheckpointReadError
 
@@ -190,7 +191,7 @@ class Checkpoints:
             entry = self.catalog.hash(entry)
         try:
             model = load(entry.path, identity, entry.title, entry.checkpoint_name, self.shelf)
-            _place(model, self.device, self._arithmetic(model))
+            place(model, self.device, self._arithmetic(model))
             if "prediction" in identity.assumed and model.unet is not None:
                 entry = self.catalog.learn(entry.title, prediction=prediction_of(model))
                 model.family = entry.family or model.family
@@ -222,21 +223,3 @@ class Checkpoints:
                 _log.info("%s leaves memory", title)
                 del self._models[title]
                 del sizes[title]
-
-
-def _place(model: Model, device: torch.device, arithmetic: Arithmetic) -> None:
-    """Bring the networks to a device, in the chosen arithmetic. Copies, so that nothing hangs on the mapped file; the
-    file's pages are let go as they are copied."""
-    model.memory_format = arithmetic.memory_format
-    pages = memory.MappedPages(model.path) if model.path is not None and model.path.is_file() else None
-    for network in model.networks:
-        for parameter in network.parameters():
-            mapped = parameter.data
-            parameter.data = mapped.to(device, arithmetic.dtype, copy=True)
-            if pages is not None:
-                pages.let_go(mapped)
-        for buffer in network.buffers():
-            buffer.data = buffer.data.to(device, copy=True)
-    for large in (model.unet, model.autoencoder):
-        if large is not None:
-            laid_out(large, arithmetic)

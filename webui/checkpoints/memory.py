@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 import torch
-from torch import Tensor
 
 from webui.contract.errors import MemoryLimitError
 from webui.contract.parts import Family
@@ -89,46 +85,3 @@ def shortage(width: int, height: int) -> Iterator[None]:
             f"Not enough memory for {width} x {height}: it ran out on the way. "
             "Try a smaller size or batch; everything else goes on."
         ) from None
-
-
-class MappedPages:
-    """The pages of a mapped file that this process holds, and the way to let go of those that were copied.
-
-    Opening a file maps it; copying its tensors to where they stay would, for a moment, hold every byte twice. Where the
-    system says which addresses are mapped (Linux does), each tensor's pages are dropped as soon as it was copied; they
-    can be read from the file again.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._ranges = _mapped_ranges(path)
-
-    def let_go(self, tensor: Tensor) -> None:
-        """Drop the whole pages of a tensor that lies on the mapped file; anything else is left alone."""
-        if not self._ranges or tensor.device.type != "cpu":
-            return
-        storage = tensor.untyped_storage()
-        first = storage.data_ptr() + tensor.storage_offset() * tensor.element_size()
-        start, end = -(-first // PAGESIZE) * PAGESIZE, (first + tensor.nbytes) // PAGESIZE * PAGESIZE
-        if end > start and tensor.is_contiguous() and any(low <= first and end <= high for low, high in self._ranges):
-            _madvise(start, end - start, MADV_DONTNEED)
-
-
-PAGESIZE = mmap.PAGESIZE
-MADV_DONTNEED = 4
-
-
-def _mapped_ranges(path: Path) -> list[tuple[int, int]]:
-    try:
-        wanted = str(path.resolve())
-        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:  # another system: the pages go when the mapping does
-        return []
-    found = [line.split(None, 5) for line in lines]
-    ends = [fields[0].split("-") for fields in found if len(fields) == 6 and fields[5] == wanted]
-    return [(int(low, 16), int(high, 16)) for low, high in ends]
-
-
-def _madvise(start: int, length: int, advice: int) -> None:
-    call = ctypes.CDLL(None).madvise
-    call.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    call(start, length, advice)

@@ -128,12 +128,14 @@ def _with_details(
     learnt: Mapping[str, str],
 ) -> Identity:
     """The row with the file's own numbers, and what had to be assumed."""
-    if row.network != "none" and not build.autoencoder and not beside(path):
+    if row.network != "none" and not build.autoencoder and beside(path) is None:
         raise CheckpointReadError(
             f"{path.name} is not a whole checkpoint: it holds a U-Net, but no autoencoder. "
             f"Put one beside it, as {path.stem}.vae.safetensors."
         )
-    numbers = dict(build.numbers) | (CHURCHES if build.scales_and_shifts and row.network == "plain" else {})
+    other = beside(path)
+    numbers = dict(build.numbers) | (_of_other(path, other, build) if other else {})
+    numbers |= CHURCHES if build.scales_and_shifts and row.network == "plain" else {}
     if (row.latent_channels, row.latent_factor, row.latent_scale) != (
         numbers.get("latent_channels", row.latent_channels),
         numbers.get("latent_factor", row.latent_factor),
@@ -170,7 +172,7 @@ def _with_details(
         uses_average=average in header.shapes and (told is None or told.uses_average is not False),
         text_heads=told.text_heads(row) if told else {},
         statistics=_statistics(path, row, told),
-        autoencoder=beside(path),
+        autoencoder=other,
         assumed=frozenset(assumed),
         kinds=header.kinds,
     )
@@ -185,6 +187,17 @@ def _as_told(path: Path, row: Family, told: configuration.Told, shapes: Shapes) 
         return replace(row, **told.columns(row), encoders=told.encoders(row, layers))
     except (TypeError, ValueError, AttributeError):
         raise CheckpointReadError(configuration.unreadable(told.name, path)) from None
+
+
+def _of_other(path: Path, other: Path, build: Build) -> dict[str, Any]:
+    """The numbers of an autoencoder that takes the place of the checkpoint's own; {} where it has diffusers' names."""
+    _, numbers = _autoencoder(read_header(other).shapes)
+    if numbers and numbers["latent_channels"] != build.numbers["latent_channels"]:
+        theirs, ours = numbers["latent_channels"], build.numbers["latent_channels"]
+        raise CheckpointReadError(
+            f"{other.name} has latents of {theirs} channels, but {path.name} draws {ours}. Take it away from beside it."
+        )
+    return numbers
 
 
 def beside(path: Path) -> Path | None:

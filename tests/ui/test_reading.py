@@ -54,7 +54,9 @@ def test_a_refiner_is_offered_where_one_of_the_same_line_is_there(shelf: App) ->
     base = title(shelf, "sdxl-base-refiner-")
     assert {"refiner", "refiner_switch"} <= fields(shelf, base)
     family = family_of(shelf, base)
-    assert family is not None and "1024 × 1024" in size_choices(family) and len(size_choices(family)) > 30
+    assert family is not None and len(size_choices(family)) == 40
+    assert {"1024 × 1024", "896 × 1152", "1152 × 896", "832 × 1216", "1344 × 768", "640 × 1536"} <= set(size_choices(family))
+    assert all(abs(width * height / 1024**2 - 1) < 0.13 for width, height in family.sizes)  # about one megapixel each
     for offered in refiners(shelf, family):
         row = family_of(shelf, offered)
         assert row is not None and row.does == "refine"

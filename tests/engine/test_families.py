@@ -17,7 +17,7 @@ from tests.shared import shared_names
 from webui.checkpoints.catalog import Catalog
 from webui.checkpoints.download import Shelf
 from webui.checkpoints.manager import Checkpoints
-from webui.contract.errors import FieldError
+from webui.contract.errors import FieldError, MissingFileError
 from webui.contract.parts import Family, Parts
 from webui.contract.request import Box, GenerationRequest
 from webui.contract.result import GeneratedImage
@@ -216,3 +216,24 @@ def test_progress_goes_through_all_stages_without_falling(studios: Any) -> None:
     assert [step for step, _, _ in watcher.seen] == [1, 2, 3, 4, 5] * 2
     fractions = [fraction for _, _, fraction in watcher.seen]
     assert fractions == sorted(fractions) and fractions[-1] == 1
+
+
+def test_unclip_l_without_its_statistics_names_the_file_and_goes_on_when_it_is_there(
+    reference_checkpoints: Path, models: Path, parts: Parts, tmp_path: Path
+) -> None:
+    case = reference_checkpoints / "unclip-l-a"
+    if not case.is_dir():
+        pytest.skip("the case unclip-l-a is not here")
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name in ("model.ckpt", "case.json"):
+        (folder / name).write_bytes((case / name).read_bytes())
+    studio = Studio([folder], tmp_path / "models", tmp_path, parts)
+    request = wish(studio.family)
+    with pytest.raises(MissingFileError, match=r"webui fetch image-statistics.*ViT-L-14_stats\.th"):
+        studio.draw(request)
+    (tmp_path / "models" / "karlo").mkdir(parents=True)
+    (tmp_path / "models" / "karlo" / "ViT-L-14_stats.th").write_bytes(
+        (case / "checkpoints" / "karlo_models" / "ViT-L-14_stats.th").read_bytes()
+    )
+    assert len(studio.draw(request)) == 1

@@ -56,7 +56,7 @@ def measure(
     The whole network is tried where a call of it is quick, else its first residual block with the attention behind it
     (the place where most of the work is).
     """
-    options = options or candidates(device)
+    options = [option for option in options or candidates(device) if device.type != "cpu" or not _is_emulated(option.dtype)]
     # on a processor its own seconds are counted, which other programs hardly change; the threads are the same for all
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     runs = _runs(unet, family, device, options)
@@ -78,6 +78,23 @@ def measure(
             runs = {option: run for option, run in runs.items() if first[option] < 3 * least}
         rounds += 1
     return {option: statistics.median(values or [first[option]]) for option, values in times.items()}
+
+
+def _is_emulated(dtype: torch.dtype) -> bool:
+    """Whether this processor only imitates a number format: one call of a whole network would take seconds then. Told by
+    a small convolution, in milliseconds."""
+    if dtype == torch.float32:
+        return False
+    spent = {}
+    for kind in (torch.float32, dtype):
+        x, weight = torch.zeros(1, 64, 24, 24, dtype=kind), torch.zeros(64, 64, 3, 3, dtype=kind)
+        times = []
+        for _ in range(4):
+            start = time.process_time()
+            torch.conv2d(x, weight)
+            times.append(time.process_time() - start)
+        spent[kind] = min(times)
+    return spent[dtype] > 4 * spent[torch.float32]
 
 
 def _runs(

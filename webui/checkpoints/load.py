@@ -148,8 +148,15 @@ def _statistics(path: Path, identity: Identity, shelf: Shelf | None) -> dict[str
     file = identity.statistics
     if file is None and shelf is not None and any(encoder.kind == "clip-image" for encoder in identity.family.encoders):
         file = shelf.find("image-statistics", path)
-    if file is None:
-        return {}
+    return {} if file is None else read_statistics(file)
+
+
+def read_statistics(file: Path) -> dict[str, Tensor]:
+    """Mean and deviation (D,) of image embeddings, as "image_mean" and "image_deviation".
+
+    Raises:
+        CheckpointReadError: the file holds something else.
+    """
     pair = read_sequence(file)
     if len(pair) != 2 or any(tensor.ndim != 1 for tensor in pair) or pair[0].shape != pair[1].shape:
         raise CheckpointReadError(f"{file.name} does not hold the mean and the deviation of image embeddings.")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from webui.checkpoints.load import read_statistics
 from webui.checkpoints.model import Model
 from webui.contract.errors import PluginError
 from webui.contract.parts import Conditioning, Inputs
@@ -44,12 +46,25 @@ def image_embedding(request: GenerationRequest, model: Model, negative: bool, in
     if negative or embedding is None:
         return Conditioning(vector=torch.zeros(1, _vector_width(model), device=model.device))
     embedding = embedding.to(model.device, torch.float32)
-    mean = model.statistics.get("image_mean", torch.zeros(())).to(embedding)
-    deviation = model.statistics.get("image_deviation", torch.ones(())).to(embedding)
+    statistics = _statistics(model)
+    mean = statistics.get("image_mean", torch.zeros(())).to(embedding)
+    deviation = statistics.get("image_deviation", torch.ones(())).to(embedding)
     level = level_of(request, model)
     noised = with_noise((embedding - mean) / deviation, level, model, inputs) * deviation + mean
     told = waves(torch.tensor([level], device=model.device), embedding.shape[1])
     return Conditioning(vector=torch.cat([noised, told], 1))
+
+
+def _statistics(model: Model) -> Mapping[str, Tensor]:
+    """Mean and deviation (D,) of embeddings; {} for OpenCLIP's, which are 0 and 1. OpenAI's lie in a file of their own.
+
+    Raises:
+        MissingFileError: that file is not there.
+    """
+    is_openai = any(encoder.kind == "clip-image" for encoder in model.family.encoders)
+    if is_openai and not model.statistics and model.shelf is not None:
+        model.statistics = read_statistics(model.shelf.need("image-statistics", model.path))
+    return model.statistics
 
 
 def _embedded(image: Tensor, model: Model) -> Tensor:

@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from webui.ui import icons
 from webui.ui.controls import IN_PAGE, Controls
 from webui.ui.fields import VARYING
+from webui.ui.head import HeadFirst
 from webui.ui.header import follow_checkpoint, header
 from webui.ui.quiet_gradio import gr
 from webui.ui.tabs import TABS
@@ -54,7 +55,7 @@ def mount(server: FastAPI, app: App, can_choose: bool = True) -> FastAPI:
         demo,
         path="/",
         theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),
-        head=head(),
+        head=style(),
         favicon_path=str(ASSETS / "favicon.svg"),
         footer_links=[],
         run_history=False,
@@ -68,14 +69,20 @@ def mount(server: FastAPI, app: App, can_choose: bool = True) -> FastAPI:
     for name, seconds in {"sleep_when_free": 0.02, "progress_update_sleep_when_free": 0.05}.items():
         if hasattr(demo._queue, name):  # Gradio's own queue asks every millisecond, 7% of a core for nothing
             setattr(demo._queue, name, seconds)
+    mounted.add_middleware(HeadFirst, head=scripts())
     return mounted
 
 
-def head() -> str:
-    """Style sheet and scripts, named by content so that a browser keeps them until they change."""
-    scripts = "".join(f'<script src="{_address(name)}"></script>' for name in SCRIPTS)
+def scripts() -> str:
+    """For the document itself; see webui.ui.head."""
+    return style() + "".join(f'<script src="{_address(name)}"></script>' for name in SCRIPTS)
+
+
+def style() -> str:
+    """The style sheet, named by content so that a browser keeps it until it changes. It stands in the document, for the
+    first paint, and in Gradio's head, behind Gradio's own sheets, which it must outweigh."""
     hidden = "".join(f':root:not([data-reads~="{name}"]) .for-{name}{{display:none!important}}' for name in (*VARYING, "sizes"))
-    return f'<style>{icons.css_variables()}{hidden}</style><link rel="stylesheet" href="{_address("style.css")}">{scripts}'
+    return f'<style>{icons.css_variables()}{hidden}</style><link rel="stylesheet" href="{_address("style.css")}">'
 
 
 def _address(name: str) -> str:

@@ -21,6 +21,7 @@ from webui.contract.errors import FieldError, MissingFileError
 from webui.contract.parts import Family, Parts
 from webui.contract.request import Box, GenerationRequest
 from webui.contract.result import GeneratedImage
+from webui.engine import plan
 from webui.engine.generate import generate
 
 CASES = [name for name in shared_names("reference/public", "*-a") if not name.startswith("autoencoder")]
@@ -146,7 +147,7 @@ def test_a_picture_is_repainted_from_nearly_itself_to_nothing_of_it(studios: Any
     studio = studios("sd1-a")
     request = replace(wish(studio.family), image="image", steps=10, guidance=1.0)
     untouched = studio.draw(replace(request, strength=0.0))[0]
-    assert untouched.request.strength == 0
+    assert untouched.image.tobytes() == picture("image").resize((64, 64), Image.Resampling.LANCZOS).tobytes()
     assert studio.bytes(replace(request, strength=1.0)) == studio.bytes(replace(request, image=""))
     seen = np.asarray(untouched.image).astype(float)
     distance = [
@@ -154,6 +155,13 @@ def test_a_picture_is_repainted_from_nearly_itself_to_nothing_of_it(studios: Any
         for share in (0.1, 0.5, 0.9)
     ]
     assert 0 < distance[0] < distance[1]
+
+
+@pytest.mark.parametrize(
+    ("strength", "steps", "walked"), [(0.05, 15, 1), (0.8, 1, 1), (0.001, 4, 1), (0.5, 4, 2), (0.0, 4, 0), (1.0, 4, 4)]
+)
+def test_any_strength_above_zero_takes_a_step(strength: float, steps: int, walked: int) -> None:
+    assert plan.walked(GenerationRequest(image="image", strength=strength, steps=steps)) == walked
 
 
 def test_two_pictures_are_mixed_by_their_share(studios: Any) -> None:

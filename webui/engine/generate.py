@@ -20,7 +20,7 @@ from webui.engine.conditioning import condition
 from webui.engine.guidance import guide
 from webui.engine.inputs import Pictures, no_pictures, read
 from webui.engine.plan import Batch, Stage
-from webui.engine.start import Walk, begin
+from webui.engine.start import Walk, begin, given_back
 from webui.engine.table import NoiseTable
 from webui.engine.watch import Observer, Unobserved, watch
 
@@ -72,7 +72,7 @@ def draw(
                 walk = replace(walk, x=sample(request, batch, stage, model, parts, observer, walk))
             for i in range(len(batch.seeds) if stage.is_last else 0):
                 with memory.shortage(stage.width, stage.height):
-                    image = autoencoder.decode(walk.x[i : i + 1], model)
+                    image = given_back(walk, i) or autoencoder.decode(walk.x[i : i + 1], model)
                 exact = plan.of_picture(request, batch, i)
                 yield GeneratedImage(image, exact, name, infotext.write(exact, name))
 

@@ -129,9 +129,12 @@ def repaints(request: GenerationRequest) -> bool:
 
 
 def walked(request: GenerationRequest) -> int:
-    """Steps that are taken: all of them, or where an image is repainted the last ones, as far as it is noised."""
+    """Steps that are taken: all of them, or where an image is repainted the last ones, as far as it is noised: at least one,
+    but none at strength 0, which gives the image back."""
     steps = request.steps or 1
-    return int(request.strength * steps + 1e-6) if repaints(request) else steps
+    if not repaints(request):
+        return steps
+    return max(1, int(request.strength * steps + 1e-6)) if request.strength > 0 else 0
 
 
 def following(seed: int, i: int) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from PIL import Image
 from torch import Tensor
 
 from webui.checkpoints.model import Model
 from webui.contract.parts import Inputs, Parts
 from webui.contract.request import GenerationRequest
 from webui.engine import plan
-from webui.engine.autoencoder import encode
+from webui.engine.autoencoder import encode, to_image
 from webui.engine.noise import SeededNoise
 from webui.engine.plan import Batch
 from webui.engine.schedules import ladder
@@ -60,3 +61,9 @@ def begin(request: GenerationRequest, batch: Batch, model: Model, table: NoiseTa
         return noise(sigma, sigma_next).to(model.device)
 
     return Walk(x, sigmas, step_noise, [replace(inputs, noise=noise.of(i)) for i in range(len(batch.seeds))])
+
+
+def given_back(walk: Walk, i: int) -> Image.Image | None:
+    """The image of picture i itself, where no step is walked (strength 0): the same bytes, past the autoencoder."""
+    image = walk.inputs[i].image
+    return to_image(image) if len(walk.sigmas) == 1 and image is not None else None

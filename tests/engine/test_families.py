@@ -149,10 +149,9 @@ def test_a_picture_is_repainted_from_nearly_itself_to_nothing_of_it(studios: Any
     untouched = studio.draw(replace(request, strength=0.0))[0]
     assert untouched.image.tobytes() == picture("image").resize((64, 64), Image.Resampling.LANCZOS).tobytes()
     assert studio.bytes(replace(request, strength=1.0)) == studio.bytes(replace(request, image=""))
-    seen = np.asarray(untouched.image).astype(float)
+    nearly = np.asarray(studio.draw(replace(request, strength=0.1))[0].image).astype(float)  # this autoencoder is no mirror
     distance = [
-        float(np.abs(np.asarray(studio.draw(replace(request, strength=share))[0].image) - seen).mean())
-        for share in (0.1, 0.5, 0.9)
+        float(np.abs(np.asarray(studio.draw(replace(request, strength=share))[0].image) - nearly).mean()) for share in (0.3, 0.9)
     ]
     assert 0 < distance[0] < distance[1]
 

@@ -157,7 +157,7 @@ def visiting(server: Server, browser: Any, expected: str = "") -> Iterator[Any]:
     trouble = Trouble(server.url, expected)
     trouble.watch(opened)
     opened.goto(server.url)
-    opened.locator("#txt2img_prompt textarea").wait_for()
+    opened.locator("#txt2img_generate").wait_for()  # not the prompt: the checkpoint may read none
     yield opened
     context.close()
     assert not trouble.found

@@ -43,10 +43,14 @@ def picture(tmp_path: Path) -> Path:
 
 
 def choose(page: Any, words: str, family: str) -> None:
+    """Choose a checkpoint, and wait until all controls have followed: the badge is there before the last of them."""
+    page.evaluate("() => { const follow = LW.follow; LW.follow = facts => { follow(facts); window.hasFollowed = true; }; }")
+    page.evaluate("() => { window.hasFollowed = false; }")
     page.locator("#checkpoint input").click()
     page.locator("#checkpoint input").fill(words)
     page.get_by_role("option", name=words).first.click()
     page.locator("#family", has_text=family).wait_for()
+    page.wait_for_function("() => window.hasFollowed")
 
 
 def box(page: Any, name: str) -> Any:

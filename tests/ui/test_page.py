@@ -147,7 +147,7 @@ def test_what_cannot_be_drawn_is_said_in_one_sentence_and_nothing_is_lost(page: 
     assert message(page).get_attribute("role") == "alert"
     page.locator("#txt2img_generate").click()
     infotext_shown(page, "Seed: 7")
-    assert message(page).is_hidden()
+    message(page).wait_for(state="hidden")  # its answer may come after the picture
 
 
 def test_a_seed_of_19_digits_survives_picture_reuse_and_reload(page: Any) -> None:

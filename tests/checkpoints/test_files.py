@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.conftest import POCKET
-from webui.checkpoints.files import read_header, read_shapes, read_tensors
+from webui.checkpoints.files import read_header, read_tensors
 from webui.checkpoints.identify import identify
 from webui.contract.errors import CheckpointReadError
 from webui.contract.parts import Parts
@@ -31,7 +31,7 @@ class ModelCheckpoint:
 def test_a_safetensors_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     save_file(WEIGHTS, path)
-    assert read_shapes(path) == {"a.weight": (2, 3), "b.bias": (4,)}
+    assert read_header(path).shapes == {"a.weight": (2, 3), "b.bias": (4,)}
     assert torch.equal(read_tensors(path)["a.weight"], WEIGHTS["a.weight"])
 
 
@@ -48,7 +48,7 @@ def test_a_ckpt_with_training_notes_beside_its_weights_is_read_as_data(tmp_path:
     tensors = read_tensors(path)
     assert set(tensors) == set(WEIGHTS)
     assert torch.equal(tensors["a.weight"], WEIGHTS["a.weight"])
-    assert read_shapes(path) == {"a.weight": (2, 3), "b.bias": (4,)}
+    assert read_header(path).shapes == {"a.weight": (2, 3), "b.bias": (4,)}
 
 
 def test_views_of_one_storage_keep_their_place(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_the_format_of_torch_before_2020_is_read_as_data(tmp_path: Path) -> None
     assert torch.equal(tensors["a"], torch.arange(7.0)) and torch.equal(tensors["b"], torch.arange(6).half().view(2, 3).T)
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(CheckpointReadError, match="is truncated"):
-        read_shapes(path)
+        read_header(path)
 
 
 def test_small_tensors_are_read_by_name_and_the_rest_is_not(tmp_path: Path) -> None:
@@ -102,13 +102,13 @@ def test_small_tensors_are_read_by_name_and_the_rest_is_not(tmp_path: Path) -> N
 def test_an_unknown_number_format_is_refused_by_name(tmp_path: Path, kind: str) -> None:
     (tmp_path / "x.safetensors").write_bytes(header({"a": {"dtype": kind, "shape": [1], "data_offsets": [0, 8]}}, rest=b"\0" * 8))
     with pytest.raises(CheckpointReadError, match=f"format {kind}, which cannot be read"):
-        read_shapes(tmp_path / "x.safetensors")
+        read_header(tmp_path / "x.safetensors")
 
 
 def test_a_pipe_in_the_folder_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.ckpt")
     with pytest.raises(CheckpointReadError, match="is not a file"):
-        read_shapes(tmp_path / "x.ckpt")
+        read_header(tmp_path / "x.ckpt")
 
 
 class Harm:
@@ -139,7 +139,7 @@ def test_a_pickle_that_would_run_code_is_refused_by_name_and_does_not_run(tmp_pa
         read_tensors(tmp_path / name)
     assert "not only data" in str(told.value) and f".{how}" in str(told.value)
     with pytest.raises(CheckpointReadError):
-        read_shapes(tmp_path / name)
+        read_header(tmp_path / name)
     assert not marker.exists()
 
 
@@ -193,13 +193,13 @@ def test_a_truncated_file_is_said_to_be_truncated(tmp_path: Path, share: float) 
     whole = (POCKET / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
     (tmp_path / "x.safetensors").write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(CheckpointReadError, match=r"x\.safetensors (is truncated|is not a checkpoint)"):
-        read_shapes(tmp_path / "x.safetensors")
+        read_header(tmp_path / "x.safetensors")
 
 
 def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").symlink_to(tmp_path / "gone")
     with pytest.raises(CheckpointReadError, match="leads nowhere"):
-        read_shapes(tmp_path / "x.safetensors")
+        read_header(tmp_path / "x.safetensors")
 
 
 def test_a_lora_in_the_wrong_folder_is_told_where_it_belongs(tmp_path: Path, parts: Parts) -> None:

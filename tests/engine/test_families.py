@@ -18,11 +18,12 @@ from webui.checkpoints.catalog import Catalog
 from webui.checkpoints.download import Shelf
 from webui.checkpoints.manager import Checkpoints
 from webui.contract.errors import FieldError, MissingFileError
-from webui.contract.parts import Family, Parts
+from webui.contract.parts import Family, Inputs, Parts
 from webui.contract.request import Box, GenerationRequest
 from webui.contract.result import GeneratedImage
 from webui.engine import plan
-from webui.engine.generate import generate
+from webui.engine.generate import generate, table_of
+from webui.engine.start import begin
 
 CASES = [name for name in shared_names("reference/public", "*-a") if not name.startswith("autoencoder")]
 REFINED = "sdxl-base-refiner-a"
@@ -65,7 +66,7 @@ class Studio:
     """The checkpoints of a case (and of others beside it), and how to draw with them."""
 
     def __init__(self, folders: list[Path], models: Path, kept: Path, parts: Parts) -> None:
-        folder = folders[0]
+        folder = self.folder = folders[0]
         catalog = Catalog([], folders, parts.families, kept / "hashes.json")
         self.checkpoints = Checkpoints(catalog, "", torch.device("cpu"), kept, shelf=Shelf([models]), dtype=torch.float32)
         self.parts = parts
@@ -244,3 +245,23 @@ def test_unclip_l_without_its_statistics_names_the_file_and_goes_on_when_it_is_t
         (case / "checkpoints" / "karlo_models" / "ViT-L-14_stats.th").read_bytes()
     )
     assert len(studio.draw(request)) == 1
+
+
+def test_a_turbo_that_is_asked_for_nothing_draws_as_its_release_does(studios: Any) -> None:
+    studio = studios("sd-turbo-a")
+    done = plan.complete(GenerationRequest(checkpoint=studio.file), studio.checkpoints, studio.parts)
+    assert (done.steps, done.guidance, done.sampler, done.schedule) == (1, 0.0, "Euler a", "Automatic")
+    case = json.loads((studio.folder / "case.json").read_text())
+    arrays = np.load(studio.folder / "arrays.npz")
+    calls: list[int] = []
+    with studio.checkpoints.use(studio.file) as model:
+        for check in (check for check in case["checks"] if check["kind"] == "sample"):
+            request = replace(done, steps=check["steps"], width=64, height=64)
+            (batch,) = plan.batches(request)
+            walk = begin(request, batch, model, table_of(model), studio.parts, Inputs(size=(64, 64)))
+            assert np.allclose(walk.sigmas.numpy(), arrays[check["sigmas"]], rtol=1e-5)
+            handle = model.unet.register_forward_hook(lambda *_: calls.append(1))
+            studio.draw(request)
+            handle.remove()
+            assert len(calls) == check["steps"]  # and never a second side for guidance
+            calls.clear()

@@ -67,6 +67,13 @@ def test_turbo_and_simple_take_the_tables_own_levels():
     assert schedules.simple(4, table)[:-1] == expected
 
 
+def test_turbo_checkpoints_have_the_steps_of_their_demo():
+    table = sd1()
+    for steps, last in ((1, 999), (2, 899), (4, 699), (10, 99)):
+        walked = schedules.sd_turbo(steps, table)
+        assert walked == [*table.sigmas[range(999, last - 1, -100)].tolist(), 0.0] and len(walked) == steps + 1
+
+
 def test_ddim_has_the_originals_time_steps_where_they_divide_the_table():
     table = sd1()
     for steps in (2, 4, 5, 8, 10, 20, 25, 40, 50, 100, 125, 200, 250, 500):

@@ -25,20 +25,23 @@ TYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 
 def bench(full: bool) -> list[Row]:
-    """SD 1.5 with random weights: in the file's own number format, and where it must be widened."""
+    """SD 1.5 with random weights: in the file's own number format, and where it must be widened; in full also SDXL."""
     rows = []
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        full_size.write(folder / FILE, full_size.sd15(), "F16")
-        chosen = str(_in_child(folder, "choose")["dtype"])
-        if chosen != "float16":
-            rows += _compare(folder, f"float16 file opened as {chosen}: ours / load_file and .to", chosen, 5 if full else 3)
-            full_size.write(folder / FILE, full_size.sd15(), TYPES[chosen])
-        rows += _compare(folder, f"{chosen} file: ours / load_file and one copy", chosen, 5 if full else 3)
+        for name, shapes in {"SD 1.5": full_size.sd15(), **({"SDXL": full_size.sdxl()} if full else {})}.items():
+            full_size.write(folder / FILE, shapes, "F16")
+            chosen = str(_in_child(folder, "choose")["dtype"])
+            if chosen != "float16":
+                what = f"{name} in float16, opened as {chosen}: ours / load_file and .to"
+                rows += _compare(folder, what, "float16", chosen, 5 if full else 3)
+                full_size.write(folder / FILE, shapes, TYPES[chosen])
+            rows += _compare(folder, f"{name} in {chosen}: ours / load_file and one copy", chosen, chosen, 5 if full else 3)
     return rows
 
 
-def _compare(folder: Path, what: str, dtype: str, rounds: int) -> list[Row]:
+def _compare(folder: Path, what: str, own: str, dtype: str, rounds: int) -> list[Row]:
+    """A file of one number format, opened in another (or the same)."""
     size = (folder / FILE).stat().st_size
     took: dict[str, list[float]] = {"ours": [], "theirs": []}
     peaks = []
@@ -49,7 +52,7 @@ def _compare(folder: Path, what: str, dtype: str, rounds: int) -> list[Row]:
             if side == "ours":
                 peaks.append(float(told["peak"]))
     ours, theirs = (statistics.median(took[side]) for side in ("ours", "theirs"))
-    needed = max(size, size * 4 // full_size.KINDS[TYPES["float16"]] if "opened as float32" in what else size)
+    needed = size * full_size.KINDS[TYPES[dtype]] / full_size.KINDS[TYPES[own]]
     rows = [
         Row("open", what, ours / theirs, at_most=1.3),
         Row("open", f"  ours, of {size / 1e9:.2f} GB", ours, "CPU s"),

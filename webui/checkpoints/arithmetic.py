@@ -156,12 +156,8 @@ def _piece(unet: Any, family: Family, device: torch.device, option: Arithmetic) 
 
 def _as(network: nn.Module, device: torch.device, option: Arithmetic) -> nn.Module:
     """nn.Module's own way: diffusers' .to() warns about modules that these networks do not have."""
-    return laid_out(nn.Module.to(network, device=device, dtype=option.dtype), option)
-
-
-def laid_out(network: nn.Module, arithmetic: Arithmetic) -> nn.Module:
-    """The network with its convolutions' weights in the arithmetic's memory layout."""
-    return nn.Module.to(network, memory_format=arithmetic.memory_format)  # type: ignore[call-overload]
+    moved = nn.Module.to(network, device=device, dtype=option.dtype)
+    return nn.Module.to(moved, memory_format=option.memory_format)  # type: ignore[call-overload]
 
 
 def _finish(device: torch.device) -> None:

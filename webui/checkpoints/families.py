@@ -219,7 +219,7 @@ SDXL_REFINER = replace(
     does="refine",
     about="Stable Diffusion XL refiner: takes over for the last steps, or repaints a picture",
 )
-TURBO = {"steps": 1, "guidance": 0.0, "sampler": "Euler a", "schedule": "Turbo", "native_size": 512, "sizes": ()}
+TURBO = {"steps": 1, "guidance": 0.0, "sampler": "Euler a", "schedule": "SD Turbo", "native_size": 512, "sizes": ()}
 SDXL_TURBO = replace(
     SDXL,
     **TURBO,  # type: ignore[arg-type]

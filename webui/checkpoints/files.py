@@ -36,8 +36,6 @@ class Header:
     shapes: Shapes
     kinds: frozenset[str]
     """Number formats of its tensors, as torch calls them ("float16")."""
-    notes: Mapping[str, str]
-    """What its maker wrote into it; {} for most."""
     places: Mapping[str, Place | tuple[int, int, str]] = field(default_factory=dict, repr=False)
     """Where each tensor lies: in a .safetensors (first byte, last byte, number format)."""
 
@@ -64,7 +62,7 @@ def is_pickled(path: Path) -> bool:
 
 
 def read_header(path: Path) -> Header:
-    """Names, shapes and number formats of all tensors. Reads the header only, a few hundred kilobytes of 7 GB.
+    """Names, shapes and places of all tensors. Reads the header only, a few hundred kilobytes of 7 GB.
 
     Raises:
         CheckpointReadError: the file is truncated, damaged, or not a file of weights; one sentence says which.
@@ -75,15 +73,10 @@ def read_header(path: Path) -> Header:
         if is_pickled(path):
             places = read_places(path)
             kinds = frozenset(str(place.dtype).removeprefix("torch.") for place in places.values())
-            return Header(path, {name: place.shape for name, place in places.items()}, kinds, {}, places)
+            return Header(path, {name: place.shape for name, place in places.items()}, kinds, places)
         return _read_safetensors(path)
     except OSError as error:
         raise CheckpointReadError(_why(path, error)) from None
-
-
-def read_shapes(path: Path) -> Shapes:
-    """Names and shapes of all tensors; as read_header."""
-    return read_header(path).shapes
 
 
 def _read_safetensors(path: Path) -> Header:
@@ -101,7 +94,7 @@ def _read_safetensors(path: Path) -> Header:
         text = begins + file.read(length - len(begins))
     try:
         values = json.loads(text)
-        notes = values.pop("__metadata__", None) or {}
+        values.pop("__metadata__", None)
         shapes = {str(name): tuple(int(side) for side in entry["shape"]) for name, entry in values.items()}
         kinds = {name: str(entry["dtype"]) for name, entry in values.items()}
         ranges = {name: (int(entry["data_offsets"][0]), int(entry["data_offsets"][1])) for name, entry in values.items()}
@@ -118,7 +111,7 @@ def _read_safetensors(path: Path) -> Header:
             raise CheckpointReadError(f"{path.name} is damaged: {name[:80]} has not as many numbers as its shape says.")
     places = {name: (8 + length + first, 8 + length + last, kinds[name]) for name, (first, last) in ranges.items()}
     formats = frozenset(str(KINDS[kind]).removeprefix("torch.") for kind in kinds.values())
-    return Header(path, shapes, formats, dict(notes), places)
+    return Header(path, shapes, formats, places)
 
 
 def truncated(path: Path) -> str:

@@ -1,7 +1,8 @@
 """Which family a file or folder is, from its header alone. A `name.yaml` beside a file overrides the guess.
 
 What decides is the build: which encoders are there and of which kind, whether the U-Net looks at a context, how many
-channels it gets beside the latents, how it takes a vector. Sizes never decide, so a checkpoint of any size is known.
+channels it gets beside the latents, how it takes a vector. So a checkpoint of any size is known; sizes only tell rows of
+one build apart.
 """
 
 from __future__ import annotations

@@ -56,6 +56,7 @@ def register_schedules(register: Callable[..., None]) -> None:
     register("DDIM", schedules.ddim, aliases=("ddim_uniform",))
     register("Beta", schedules.beta)
     register("Turbo", schedules.turbo)
+    register("SD Turbo", schedules.sd_turbo, aliases=("sd_turbo",))
     register("Align Your Steps GITS", schedules.align_your_steps_gits, aliases=("align_your_steps_GITS",))
     register("Align Your Steps 11", schedules.align_your_steps, aliases=("align_your_steps_11",))
     register("Align Your Steps 32", schedules.align_your_steps_32, aliases=("align_your_steps_32",))

@@ -56,14 +56,27 @@ def simple(steps: int, table: NoiseTable) -> list[float]:
 
 
 def turbo(steps: int, table: NoiseTable) -> list[float]:
-    """The steps that the Turbo checkpoints were trained on: 999, 749, 499, 249 for 4 of 1000.
+    """Levels of the table, evenly over its steps: 999, 749, 499, 249 for 4 of 1000.
 
-    Source: Sauer et al. 2023, arXiv:2311.17042, and sgm's demo. More steps than the table has levels: uniform.
+    Source: the schedule of that name in Forge. The Turbo checkpoints' own is sd_turbo. More steps than the table has
+    levels: uniform.
     """
     count = len(table.sigmas)
     if steps > count:
         return uniform(steps, table)
     return [*(float(table.sigmas[round(count / steps * k) - 1]) for k in range(steps, 0, -1)), 0.0]
+
+
+def sd_turbo(steps: int, table: NoiseTable) -> list[float]:
+    """The steps that the Turbo checkpoints were made for: 999, 899, 799, 699 of 1000, as many as are asked, then 0.
+
+    Source: Sauer et al. 2023, arXiv:2311.17042, as Stability-AI's demo draws with them. More than ten steps, which they
+    were not made for: turbo.
+    """
+    tenth = len(table.sigmas) // 10
+    if steps > 10 or not tenth:
+        return turbo(steps, table)
+    return [*(float(table.sigmas[-1 - tenth * k]) for k in range(steps)), 0.0]
 
 
 def ddim(steps: int, table: NoiseTable) -> list[float]:

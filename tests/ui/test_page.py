@@ -150,6 +150,17 @@ def test_what_cannot_be_drawn_is_said_in_one_sentence_and_nothing_is_lost(page: 
     message(page).wait_for(state="hidden")  # its answer may come after the picture
 
 
+def test_the_negative_prompt_says_where_it_is_not_read(page: Any) -> None:
+    negative = page.locator("#txt2img_neg_prompt textarea")
+    negative.fill("blurry")
+    for value, title in (("1", "Not read at guidance 0 or 1"), ("3", ""), ("0", "Not read at guidance 0 or 1")):
+        page.locator("#txt2img_guidance input[type=number]").fill(value)
+        page.wait_for_function("title => document.querySelector('#txt2img_neg_prompt textarea').title === title", arg=title)
+    page.reload()
+    page.wait_for_function("document.querySelector('#txt2img_neg_prompt textarea')?.title === 'Not read at guidance 0 or 1'")
+    assert negative.input_value() == "blurry" and negative.is_editable()
+
+
 def test_a_seed_of_19_digits_survives_picture_reuse_and_reload(page: Any) -> None:
     seed = str(2**63 - 3)
     page.locator("#txt2img_seed input").fill(seed)

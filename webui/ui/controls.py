@@ -78,11 +78,13 @@ def prompt_fields(tab: str, lines: int = 4) -> Controls:
 def sampling_fields(tab: str, app: App, defaults: Mapping[str, Any]) -> Controls:
     parts = app.parts
     samplers, schedules = parts.samplers.names(), ["Automatic", *parts.schedules.names()]
+    guidance = _amount(tab, "guidance", 0, 20, defaults.get("guidance", 7), 0.1)
+    guidance.change(None, guidance, None, js=f"value => LW.guided('{tab}', value)", **IN_PAGE)
     return {
         "sampler": _choice(tab, "sampler", samplers, defaults.get("sampler")),
         "schedule": _choice(tab, "schedule", schedules, "Automatic"),
         "steps": _amount(tab, "steps", 1, 100, defaults.get("steps", 20), 1),
-        "guidance": _amount(tab, "guidance", 0, 20, defaults.get("guidance", 7), 0.1),
+        "guidance": guidance,
         "refiner": _choice(tab, "refiner", [("None", ""), *refiners_of(app)], ""),
         "refiner_switch": _amount(tab, "refiner_switch", 0, 1, 0.8, 0.05),
     }

@@ -5,7 +5,21 @@
   const KEPT = 'lw-reads', root = document.documentElement;
   let facts = { reads: ['prompt', 'negative_prompt', 'width', 'height', 'clip_skip', 'emphasis', 'long_prompt'], tabs: {}, native: 512, step: 8 };
 
+  /* guidance 0 and 1 are the prompt alone: the negative prompt stays, greyed, and says why */
+  LW.guided = (tab, value) => {
+    const box = one(`#${tab}_neg_prompt textarea`), why = 'Not read at guidance 0 or 1';
+    if (!box) return;
+    const isUnread = value === 0 || value === 1;
+    box.dataset.hint ??= box.placeholder;
+    box.classList.toggle('unread', isUnread);
+    box.placeholder = isUnread ? why : box.dataset.hint;
+    box.title = isUnread ? why : '';
+  };
+
   function apply() {
+    for (const number of all('[id$=_guidance] input[type=number]')) {
+      LW.guided(number.closest('[id$=_guidance]').id.replace('_guidance', ''), number.valueAsNumber);
+    }
     root.dataset.reads = facts.reads.join(' ');
     root.dataset.unserved = Object.keys(facts.tabs).filter(tab => facts.tabs[tab].why).join(' ');
     for (const box of all('.unserved-words')) {

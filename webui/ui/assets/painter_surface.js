@@ -1,0 +1,331 @@
+/* Pixels that are painted on, without a page: one byte a pixel (mask, depth) or four (colour), history in tiles, PNG.
+   A stroke is never drawn twice over itself: its coverage is kept apart (the largest value wins), and the pixels are made
+   anew from what lay there before it. So a soft edge stays soft, and a stroke can be taken back at any moment. */
+(() => {
+  const TILE = 128; /* a tile of a grey surface has 16 kB */
+  const STEPS = 200, BYTES = 192 * 2 ** 20; /* of history: whichever is reached first; the oldest step goes */
+  const CORE = .2; /* the part of a soft brush that is full */
+
+  /* where the row at height y meets all points within r of the line from a to b: [left, right], or left > right */
+  function span(y, ax, ay, bx, by, r) {
+    let left = Infinity, right = -Infinity;
+    const meet = x => { if (x < left) left = x; if (x > right) right = x; };
+    for (const [x, top] of [[ax, ay], [bx, by]]) {
+      const half = r * r - (y - top) * (y - top);
+      if (half >= 0) { meet(x - Math.sqrt(half)); meet(x + Math.sqrt(half)); }
+    }
+    const length = Math.hypot(bx - ax, by - ay);
+    if (length > 0 && ay !== by) for (const side of [-r, r]) {
+      const nx = -(by - ay) / length * side, ny = (bx - ax) / length * side, t = (y - ay - ny) / (by - ay);
+      if (t >= 0 && t <= 1) meet(ax + nx + t * (bx - ax));
+    }
+    return [left, right];
+  }
+
+  /* what a stroke makes of a grey pixel, by (the pixel before, coverage 0 to 255, value 0 to 255) */
+  const GREY = {
+    add: (before, v) => before > v ? before : v,
+    take: (before, v) => before < 255 - v ? before : 255 - v,
+    near: (before, v) => before + v > 255 ? 255 : before + v,
+    far: (before, v) => before < v ? 0 : before - v,
+    set: (before, v, value) => Math.round(before + (value - before) * v / 255),
+  };
+
+  class Surface {
+    constructor(width, height, channels = 1, value = 0) {
+      Object.assign(this, { width, height, channels, columns: Math.ceil(width / TILE), past: [], future: [], bytes: 0, revision: 0, stroke: null });
+      this.data = new Uint8ClampedArray(width * height * channels);
+      this.cells = channels === 4 ? new Uint32Array(this.data.buffer) : new Uint8Array(this.data.buffer); /* one a pixel */
+      if (value) this.data.fill(value);
+      this.onchange = () => {};
+    }
+    get whole() { return { left: 0, top: 0, right: this.width, bottom: this.height }; }
+
+    /* ---- tiles ---- */
+    tileAt(index) {
+      const left = index % this.columns * TILE, top = Math.floor(index / this.columns) * TILE;
+      return { left, top, right: Math.min(left + TILE, this.width), bottom: Math.min(top + TILE, this.height) };
+    }
+    tilesIn({ left, top, right, bottom }) {
+      const found = [];
+      for (let row = Math.floor(top / TILE); row * TILE < bottom; row++)
+        for (let column = Math.floor(left / TILE); column * TILE < right; column++) found.push(row * this.columns + column);
+      return found;
+    }
+    copyTile(index) {
+      const { left, top, right, bottom } = this.tileAt(index), copy = new this.cells.constructor(TILE * TILE);
+      for (let y = top; y < bottom; y++) copy.set(this.cells.subarray(y * this.width + left, y * this.width + right), (y - top) * TILE);
+      return copy;
+    }
+    putTile(index, tile) {
+      const { left, top, right, bottom } = this.tileAt(index);
+      for (let y = top; y < bottom; y++) {
+        if (typeof tile === 'number') this.cells.fill(tile, y * this.width + left, y * this.width + right);
+        else this.cells.set(tile.subarray((y - top) * TILE, (y - top) * TILE + right - left), y * this.width + left);
+      }
+    }
+    /* a tile of one value is kept as that value */
+    packed(index, tile) {
+      const { left, top, right, bottom } = this.tileAt(index), first = tile[0];
+      for (let y = 0; y < bottom - top; y++) for (let x = 0; x < right - left; x++) if (tile[y * TILE + x] !== first) return tile;
+      return first;
+    }
+    changed(rect) { this.revision++; this.onchange(rect); }
+
+    /* ---- strokes ---- */
+    /* ink: {kind, strength 0 to 1, value (grey) or colour [r, g, b]} */
+    begin(name, ink) {
+      this.commit();
+      const worth = Uint8Array.from({ length: 256 }, (_, cover) => Math.round(cover * ink.strength));
+      this.stroke = { name, ink, worth, before: new Map(), cover: new Map() };
+    }
+    coverOf(index) {
+      let cover = this.stroke.cover.get(index);
+      if (!cover) {
+        this.stroke.before.set(index, this.copyTile(index));
+        this.stroke.cover.set(index, cover = new Uint8Array(TILE * TILE));
+      }
+      return cover;
+    }
+    /* from a to b, both {x, y, r}, in pixels of the surface; soft: the edge falls off smoothly */
+    line(a, b, isSoft) {
+      const most = Math.max(a.r, b.r) + .5, least = isSoft ? Math.min(a.r, b.r) * CORE : Math.min(a.r, b.r) - .5;
+      const rect = this.within({ left: Math.min(a.x, b.x) - most, top: Math.min(a.y, b.y) - most, right: Math.max(a.x, b.x) + most, bottom: Math.max(a.y, b.y) + most });
+      const dx = b.x - a.x, dy = b.y - a.y, square = dx * dx + dy * dy;
+      const coverAt = (x, y) => {
+        const t = square ? Math.min(1, Math.max(0, ((x - a.x) * dx + (y - a.y) * dy) / square)) : 0;
+        const r = a.r + (b.r - a.r) * t, ex = x - a.x - dx * t, ey = y - a.y - dy * t, far = Math.sqrt(ex * ex + ey * ey);
+        if (!isSoft) return Math.min(1, Math.max(0, r + .5 - far)) * 255;
+        const u = Math.min(1, Math.max(0, (r + .5 - far) / (r * (1 - CORE) + .5)));
+        return u * u * (3 - 2 * u) * 255;
+      };
+      for (let y = rect.top; y < rect.bottom; y++) {
+        const [left, right] = span(y + .5, a.x, a.y, b.x, b.y, most);
+        if (left > right) continue;
+        const [full, end] = least > 0 ? span(y + .5, a.x, a.y, b.x, b.y, least) : [Infinity, -Infinity];
+        this.coverRow(y, Math.max(0, Math.floor(left)), Math.min(this.width, Math.ceil(right)), Math.ceil(full - .5), Math.floor(end - .5), coverAt);
+      }
+      this.apply(rect);
+    }
+    /* one row of coverage, from left up to right; between full and end it is 255 */
+    coverRow(y, left, right, full, end, coverAt) {
+      const row = Math.floor(y / TILE) * this.columns, down = y % TILE * TILE;
+      for (let x = left; x < right;) {
+        const column = Math.floor(x / TILE), start = column * TILE, stop = Math.min(right, start + TILE), cover = this.coverOf(row + column);
+        while (x < stop) {
+          if (x >= full && x <= end) {
+            const last = Math.min(stop, end + 1);
+            cover.fill(255, down + x - start, down + last - start);
+            x = last;
+          } else {
+            const value = coverAt(x + .5, y + .5), at = down + x - start;
+            if (value > cover[at]) cover[at] = value;
+            x++;
+          }
+        }
+      }
+    }
+    rectangle(a, b) {
+      const rect = this.within({ left: Math.min(a.x, b.x), top: Math.min(a.y, b.y), right: Math.max(a.x, b.x), bottom: Math.max(a.y, b.y) }, Math.round);
+      for (let y = rect.top; y < rect.bottom; y++) this.coverRow(y, rect.left, rect.right, rect.left, rect.right - 1);
+      this.apply(rect);
+    }
+    /* inside a line of points, with smooth edges: the browser fills it, in bands of a few rows */
+    polygon(points) {
+      const xs = points.map(p => p.x), ys = points.map(p => p.y);
+      const rect = this.within({ left: Math.min(...xs), top: Math.min(...ys), right: Math.max(...xs), bottom: Math.max(...ys) });
+      const width = rect.right - rect.left;
+      for (let top = rect.top; top < rect.bottom && width > 0; top += 256) {
+        const height = Math.min(256, rect.bottom - top);
+        const band = Object.assign(document.createElement('canvas'), { width, height }).getContext('2d', { willReadFrequently: true });
+        band.translate(-rect.left, -top);
+        band.beginPath();
+        for (const { x, y } of points) band.lineTo(x, y);
+        band.fill();
+        const alpha = band.getImageData(0, 0, width, height).data;
+        for (let y = 0; y < height; y++) this.coverRow(top + y, rect.left, rect.right, Infinity, -Infinity, x => alpha[(y * width + Math.floor(x) - rect.left) * 4 + 3]);
+      }
+      this.apply(rect);
+    }
+    within({ left, top, right, bottom }, low = Math.floor, high = low === Math.floor ? Math.ceil : low) {
+      return { left: Math.max(0, low(left)), top: Math.max(0, low(top)), right: Math.min(this.width, high(right)), bottom: Math.min(this.height, high(bottom)) };
+    }
+    /* the pixels of a part, from those before the stroke and its coverage */
+    apply(part) {
+      if (part.left >= part.right || part.top >= part.bottom) return;
+      for (const index of this.tilesIn(part)) {
+        const cover = this.stroke.cover.get(index);
+        if (!cover) continue;
+        const tile = this.tileAt(index);
+        const rect = { left: Math.max(part.left, tile.left), top: Math.max(part.top, tile.top), right: Math.min(part.right, tile.right), bottom: Math.min(part.bottom, tile.bottom) };
+        if (this.channels === 4) this.applyColour(rect, tile, cover, this.stroke.before.get(index));
+        else this.applyGrey(rect, tile, cover, this.stroke.before.get(index));
+      }
+      this.changed(part);
+    }
+    applyGrey(rect, tile, cover, before) {
+      const { ink, worth } = this.stroke, mix = GREY[ink.kind];
+      for (let y = rect.top; y < rect.bottom; y++)
+        for (let x = rect.left, at = (y - tile.top) * TILE + x - tile.left; x < rect.right; x++, at++)
+          if (cover[at]) this.data[y * this.width + x] = mix(before[at], worth[cover[at]], ink.value);
+    }
+    applyColour(rect, tile, cover, before) {
+      const { ink, worth } = this.stroke, bytes = new Uint8ClampedArray(before.buffer), data = this.data, isErasing = ink.kind === 'take';
+      for (let y = rect.top; y < rect.bottom; y++)
+        for (let x = rect.left; x < rect.right; x++) {
+          const at = (y - tile.top) * TILE + x - tile.left;
+          if (!cover[at]) continue;
+          const to = (y * this.width + x) * 4, over = worth[cover[at]] / 255, under = bytes[at * 4 + 3] / 255 * (1 - over);
+          const alpha = isErasing ? under : over + under;
+          for (let c = 0; c < 3; c++) {
+            const old = bytes[at * 4 + c];
+            data[to + c] = isErasing || !alpha ? old : (ink.colour[c] * over + old * under) / alpha;
+          }
+          data[to + 3] = alpha * 255;
+        }
+    }
+    commit() {
+      const stroke = this.stroke;
+      this.stroke = null;
+      if (stroke?.before.size) this.remember({ name: stroke.name, tiles: stroke.before });
+    }
+    /* take the open stroke back, as if it had never begun */
+    abort() {
+      const stroke = this.stroke;
+      this.stroke = null;
+      for (const [index, tile] of stroke?.before ?? []) { this.putTile(index, tile); this.changed(this.tileAt(index)); }
+    }
+
+    /* ---- history ---- */
+    remember(entry) {
+      entry.bytes = 0;
+      for (const [index, tile] of entry.tiles ?? []) {
+        const small = typeof tile === 'number' ? tile : this.packed(index, tile);
+        entry.tiles.set(index, small);
+        entry.bytes += typeof small === 'number' ? 8 : small.byteLength;
+      }
+      for (const gone of this.future.splice(0)) this.bytes -= gone.bytes;
+      this.past.push(entry);
+      this.bytes += entry.bytes;
+      while (this.past.length > 1 && (this.past.length > STEPS || this.bytes > BYTES)) this.bytes -= this.past.shift().bytes;
+    }
+    /* change everything at once by make(), which writes into data */
+    change(name, make) {
+      this.commit();
+      const tiles = new Map(this.tilesIn(this.whole).map(index => [index, this.packed(index, this.copyTile(index))]));
+      make();
+      this.remember({ name, tiles });
+      this.changed(this.whole);
+    }
+    invert() {
+      this.commit();
+      this.flip();
+      this.remember({ name: 'invert', isInverted: true });
+    }
+    flip() {
+      for (let i = 0; i < this.data.length; i++) this.data[i] = 255 - this.data[i];
+      this.changed(this.whole);
+    }
+    /* the name of the step that was taken back (or done again), or undefined */
+    undo() { this.commit(); return this.swap(this.past, this.future); }
+    redo() { this.commit(); return this.swap(this.future, this.past); }
+    swap(from, to) {
+      const entry = from.pop();
+      if (!entry) return undefined;
+      if (entry.isInverted) this.flip();
+      for (const [index, tile] of entry.tiles ?? []) {
+        const now = this.packed(index, this.copyTile(index));
+        this.bytes += (typeof now === 'number' ? 8 : now.byteLength) - (typeof tile === 'number' ? 8 : tile.byteLength);
+        entry.bytes += (typeof now === 'number' ? 8 : now.byteLength) - (typeof tile === 'number' ? 8 : tile.byteLength);
+        this.putTile(index, tile);
+        entry.tiles.set(index, now);
+        this.changed(this.tileAt(index));
+      }
+      to.push(entry);
+      return entry.name;
+    }
+
+    /* ---- looking ---- */
+    /* whether anything is painted: a value above 0, or colour that isn't clear */
+    isPainted() {
+      if (this.known?.revision !== this.revision) this.known = { revision: this.revision, is: this.cells.some(this.channels === 4 ? cell => cell >>> 24 : cell => cell) };
+      return this.known.is;
+    }
+    /* the rectangle round all that is not 0, or null */
+    bounds() {
+      let left = this.width, right = 0, top = -1, bottom = 0;
+      for (let y = 0; y < this.height; y++) {
+        const row = this.cells.subarray(y * this.width, (y + 1) * this.width), first = row.findIndex(cell => cell);
+        if (first < 0) continue;
+        left = Math.min(left, first);
+        right = Math.max(right, row.findLastIndex(cell => cell) + 1);
+        if (top < 0) top = y;
+        bottom = y + 1;
+      }
+      return top < 0 ? null : { left, top, right, bottom };
+    }
+    png() { return png(this.width, this.height, this.channels, this.data); }
+  }
+
+  /* A grey picture whose edges are softened by `pixels` to each side: three running means, whose reaches add up to that.
+     Beyond its border the picture goes on with the values at the border. */
+  function feathered(data, width, height, pixels, bounds) {
+    const made = data.slice();
+    if (!bounds || pixels < 1) return made;
+    const left = Math.max(0, bounds.left - pixels), right = Math.min(width, bounds.right + pixels);
+    const top = Math.max(0, bounds.top - pixels), bottom = Math.min(height, bounds.bottom + pixels);
+    const w = right - left, h = bottom - top;
+    let from = new Float32Array(w * h), to = new Float32Array(w * h);
+    for (let y = 0; y < h; y++) from.set(data.subarray((top + y) * width + left, (top + y) * width + right), y * w);
+    for (const reach of [0, 1, 2].map(i => Math.floor((pixels + i) / 3)).filter(Boolean)) {
+      mean(from, to, h, w, w, 1, reach);
+      mean(to, from, w, h, 1, w, reach);
+    }
+    for (let y = 0; y < h; y++) for (let x = 0; x < w; x++) made[(top + y) * width + left + x] = Math.round(from[y * w + x]);
+    return made;
+  }
+  /* running mean over 2 reach + 1 values of `count` lines of `length`, which lie `line` apart, their values `step` apart */
+  function mean(from, to, count, length, line, step, reach) {
+    const share = 1 / (2 * reach + 1);
+    for (let i = 0; i < count; i++) {
+      const start = i * line, end = start + (length - 1) * step;
+      const at = place => from[place < 0 ? start : place >= length ? end : start + place * step];
+      let sum = 0;
+      for (let place = -reach; place <= reach; place++) sum += at(place);
+      for (let place = 0; place < length; place++) {
+        to[start + place * step] = sum * share;
+        sum += at(place + reach + 1) - at(place - reach);
+      }
+    }
+  }
+
+  /* ---- PNG: grey or RGBA, 8 bits, the values as they are (a canvas would multiply colours by their alpha) ---- */
+  const CRC = Uint32Array.from({ length: 256 }, (_, n) => { for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ n >>> 1 : n >>> 1; return n; });
+  function chunk(kind, body) {
+    const made = new Uint8Array(body.length + 12), view = new DataView(made.buffer);
+    view.setUint32(0, body.length);
+    for (let i = 0; i < 4; i++) made[4 + i] = kind.charCodeAt(i);
+    made.set(body, 8);
+    let crc = ~0;
+    for (let i = 4; i < body.length + 8; i++) crc = CRC[(crc ^ made[i]) & 255] ^ crc >>> 8;
+    view.setUint32(body.length + 8, ~crc);
+    return made;
+  }
+  const through = async (bytes, stream) => new Uint8Array(await new Response(new Blob([bytes]).stream().pipeThrough(stream)).arrayBuffer());
+  async function png(width, height, channels, data) {
+    const head = new Uint8Array(13), view = new DataView(head.buffer), size = width * channels, rows = new Uint8Array((size + 1) * height);
+    view.setUint32(0, width);
+    view.setUint32(4, height);
+    head.set([8, channels === 4 ? 6 : 0], 8);
+    for (let y = 0; y < height; y++) rows.set(data.subarray(y * size, (y + 1) * size), y * (size + 1) + 1);
+    const packed = await through(rows, new CompressionStream('deflate'));
+    const start = Uint8Array.of(137, 80, 78, 71, 13, 10, 26, 10);
+    return new Blob([start, chunk('IHDR', head), chunk('IDAT', packed), chunk('IEND', new Uint8Array())], { type: 'image/png' });
+  }
+
+  LW.surface = {
+    Surface, feathered, png,
+    squeeze: bytes => through(bytes, new CompressionStream('deflate-raw')),
+    unsqueeze: bytes => through(bytes, new DecompressionStream('deflate-raw')),
+  };
+})();

@@ -3,7 +3,7 @@
 (() => {
   const { one, all, part, element } = LW, files = LW.paintFiles, { Surface, feathered } = LW.surface;
   const painters = new Map(); /* tab -> painter */
-  const SAVE_MS = 300, LARGEST = 512, GROUND = 128; /* the grey of a depth map that nobody gave */
+  const SAVE_MS = 80, LARGEST = 512, GROUND = 128; /* the grey of a depth map that nobody gave */
   const TINTS = { red: [255, 45, 85], green: [0, 190, 95], blue: [45, 115, 255], magenta: [225, 40, 225], yellow: [235, 190, 0] };
   const NAMES = { mask: 'mask', colour: 'sketch', depth: 'depth' };
   const SAID = {
@@ -45,6 +45,7 @@
         const picture = await files.read(blob);
         if (turn !== this.turn) return;
         const isSame = isMaskKept && this.surface?.width === picture.width && this.surface?.height === picture.height;
+        picture.stamp = `${Date.now()} ${Math.random()}`;
         this.take(picture, isSame);
         this.names.image = name;
         this.note(picture.note);
@@ -103,51 +104,55 @@
 
     /* ---- what is kept in the browser ---- */
     async restore() {
-      const turn = this.turn, record = await files.shelf.get(this.tab);
+      const turn = this.turn, record = await files.shelf.get(this.tab), kept = await files.shelf.get(`${this.tab}/picture`);
       if (!record || turn !== this.turn || record.mode !== this.mode) return;
       Object.assign(this, record.settings);
-      if (record.blob) {
+      if (kept?.blob && record.stamp === kept.stamp) {
         try {
-          const picture = await files.read(record.blob), paint = record.isSqueezed ? await LW.surface.unsqueeze(record.paint) : record.paint;
+          const picture = await files.read(kept.blob), paint = record.paint && await LW.surface.unsqueeze(record.paint);
           if (turn !== this.turn) return;
-          this.take({ ...picture, title: record.title }, false);
-          if (paint?.length === this.surface.data.length) this.surface.data.set(paint);
-          this.hasMap = record.hasMap;
+          this.take({ ...picture, title: kept.title, note: kept.note, stamp: kept.stamp, isKept: true }, false);
+          const [stamp, text] = (files.shelf.note(this.going) ?? '').split(/\n([^]*)/); /* what was painted as the page went */
+          if (stamp === kept.stamp) LW.surface.readBack(this.surface, text);
+          else if (paint?.length === this.surface.data.length) this.surface.data.set(paint);
+          this.hasMap = record.hasMask;
           this.isOffered = false;
           this.surface.changed(this.surface.whole);
-          this.names = { image: record.names.image, mask: record.names.mask, revision: record.names.isFresh ? this.surface.revision : -1 };
-          if (record.note) this.note(record.note);
-          this.changed(false);
+          this.names = { image: record.names.image, mask: record.names.mask, revision: record.names.isFresh && stamp !== kept.stamp ? this.surface.revision : -1 };
+          this.note(kept.note);
+          this.changed(stamp === kept.stamp);
         } catch (error) { if (!(error instanceof files.Unreadable)) throw error; }
       }
       this.draw();
     }
-    record() {
-      const { picture, surface, names, mode } = this;
-      const settings = Object.fromEntries(SETTINGS.map(key => [key, this[key]]));
-      if (!picture) return { mode, settings };
-      const { blob, title, note } = picture;
-      return { mode, settings, blob, title, note, hasMap: this.hasMask, names: { image: names.image, mask: names.mask, isFresh: names.revision === surface.revision }, paint: this.feather?.original ?? surface.data };
-    }
+    get going() { return `lw-painter-${this.tab}`; }
     save() {
+      this.isUnsaved = true;
       clearTimeout(this.saving);
-      this.saving = setTimeout(async () => {
-        this.saving = 0;
-        const record = this.record(), revision = this.surface?.revision;
-        if (record.paint) Object.assign(record, { paint: await LW.surface.squeeze(record.paint), isSqueezed: true });
-        if (this.surface?.revision !== revision || this.picture?.blob !== record.blob) return this.save(); /* painted on meanwhile */
-        if (!await files.shelf.put(this.tab, record) && record.blob && !this.isWarned) {
-          this.isWarned = true;
-          this.note('This picture is too large to outlive a reload. Save the mask before you leave the page.');
-        }
-      }, SAVE_MS);
+      this.saving = setTimeout(() => this.saveSoon(), SAVE_MS);
     }
-    /* at once, because the page is going: not squeezed, which takes a moment */
+    async saveSoon() {
+      const { picture, surface, names, mode } = this, revision = surface?.revision;
+      const record = { mode, settings: Object.fromEntries(SETTINGS.map(key => [key, this[key]])), stamp: picture?.stamp };
+      if (picture) Object.assign(record, { hasMask: this.hasMask, names: { image: names.image, mask: names.mask, isFresh: names.revision === revision }, paint: await LW.surface.squeeze(this.feather?.original ?? surface.data) });
+      if (this.surface !== surface || surface?.revision !== revision) return this.save(); /* painted on meanwhile */
+      let isKept = await files.shelf.put(this.tab, record);
+      if (!picture) await files.shelf.put(`${this.tab}/picture`, undefined);
+      else if (!picture.isKept) {
+        const { blob, title, note, stamp } = picture;
+        picture.isKept = await files.shelf.put(`${this.tab}/picture`, { blob, title, note, stamp });
+        isKept &&= picture.isKept;
+      }
+      if (this.surface === surface && surface?.revision === revision) { this.isUnsaved = false; files.shelf.note(this.going, null); }
+      if (isKept || !picture || this.isWarned) return;
+      this.isWarned = true;
+      this.note('This picture is too large to outlive a reload. Save the mask before you leave the page.');
+    }
+    /* at once, because the page is going */
     saveNow() {
-      if (!this.saving) return;
-      clearTimeout(this.saving);
-      this.saving = 0;
-      files.shelf.put(this.tab, this.record());
+      if (!this.isUnsaved || !this.picture) return;
+      const text = LW.surface.written(this.surface);
+      if (text !== null) files.shelf.note(this.going, `${this.picture.stamp}\n${text}`);
     }
 
     /* ---- for the page ---- */
@@ -489,7 +494,7 @@
       if (!painters.has(tab)) painters.set(tab, new Painter(tab, mode));
       const painter = painters.get(tab);
       painter.root = root;
-      painter.view = new LW.PaintView(root, painter);
+      painter.view = root.painterView = new LW.PaintView(root, painter);
       listen(root, painter);
       for (const b of all('[data-act="camera"]', root)) b.hidden = !navigator.mediaDevices && !matchMedia('(pointer: coarse)').matches;
       painter.tell(painter.message ?? '');

@@ -118,7 +118,8 @@
     return made;
   }
 
-  /* ---- the shelf: one record a painter, in IndexedDB; a browser that gives none only forgets ---- */
+  /* ---- the shelf: in IndexedDB a record for the picture and one for the paint, so that a stroke does not write the picture
+     anew; a browser that gives none only forgets ---- */
   let opened;
   const whenDone = request => new Promise((done, fail) => { request.onsuccess = () => done(request.result); request.onerror = () => fail(request.error); });
   function store(mode) {
@@ -130,15 +131,22 @@
     return opened.then(db => db.transaction('painters', mode).objectStore('painters'));
   }
   const shelf = {
-    async get(tab) { try { return await whenDone((await store('readonly')).get(tab)); } catch { return undefined; } },
-    /* false where it is too large, or where the browser keeps nothing */
-    async put(tab, record) {
-      const bytes = (record?.blob?.size ?? 0) + (record?.paint?.byteLength ?? 0);
+    async get(key) { try { return await whenDone((await store('readonly')).get(key)); } catch { return undefined; } },
+    /* false where it is too large, or where the browser keeps nothing; undefined takes the record away */
+    async put(key, record) {
+      const bytes = (record?.blob?.size ?? 0) + (record?.paint?.byteLength ?? 0), isKept = record && bytes <= KEPT;
       try {
         const place = await store('readwrite');
-        await whenDone(bytes > KEPT || !record ? place.delete(tab) : place.put(record, tab));
-        return bytes <= KEPT;
+        await whenDone(isKept ? place.put(record, key) : place.delete(key));
+        return Boolean(isKept) || !record;
       } catch { return false; }
+    },
+    /* a short text, at once; it lives as long as the browser tab */
+    note(key, text) {
+      try {
+        if (text === undefined) return sessionStorage.getItem(key);
+        return text === null ? sessionStorage.removeItem(key) : sessionStorage.setItem(key, text);
+      } catch { return null; } /* no room, private mode */
     },
   };
 

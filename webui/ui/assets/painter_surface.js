@@ -323,8 +323,35 @@
     return new Blob([start, chunk('IHDR', head), chunk('IDAT', packed), chunk('IEND', new Uint8Array())], { type: 'image/png' });
   }
 
+  /* a surface as runs of equal pixels, in a text: at once, for a page that is going; null where that takes too much */
+  function written({ cells, channels }, most = 3e6) {
+    const out = [];
+    for (let at = 0; at < cells.length;) {
+      const value = cells[at];
+      let end = at + 1;
+      while (end < cells.length && cells[end] === value) end++;
+      let count = end - at;
+      for (; count > 127; count >>>= 7) out.push(count & 127 | 128);
+      out.push(count);
+      for (let c = 0; c < channels; c++) out.push(value >>> 8 * c & 255);
+      if (out.length > most) return null;
+      at = end;
+    }
+    let text = '';
+    for (let at = 0; at < out.length; at += 8192) text += String.fromCharCode(...out.slice(at, at + 8192));
+    return text;
+  }
+  function readBack({ cells, channels }, text) {
+    for (let at = 0, place = 0; place < text.length;) {
+      let count = 0, shift = 0, value = 0, byte;
+      do { byte = text.charCodeAt(place++); count |= (byte & 127) << shift; shift += 7; } while (byte > 127);
+      for (let c = 0; c < channels; c++) value |= text.charCodeAt(place++) << 8 * c;
+      cells.fill(value >>> 0, at, at += count);
+    }
+  }
+
   LW.surface = {
-    Surface, feathered, png,
+    Surface, feathered, png, written, readBack,
     squeeze: bytes => through(bytes, new CompressionStream('deflate-raw')),
     unsqueeze: bytes => through(bytes, new DecompressionStream('deflate-raw')),
   };

@@ -172,7 +172,7 @@ def _start(mapped: mmap.mmap, entry: zipfile.ZipInfo) -> int:
 
 
 def _tensors(content: object, path: Path) -> dict[str, torch.Tensor]:
-    for key in ("state_dict", "model"):
+    for key in ("state_dict", "model", "params_ema", "params"):  # the last two: upscalers
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict):

@@ -94,7 +94,7 @@ def colours_matched(image: Image.Image, original: Image.Image, mask: Image.Image
 
 def _histogram(values: Array, wanted: Array) -> Array:
     """The values, changed monotonically so that they are spread as the wanted ones are."""
-    levels, inverse, counts = np.unique(np.round(values, 2), return_inverse=True, return_counts=True)
+    _levels, inverse, counts = np.unique(np.round(values, 2), return_inverse=True, return_counts=True)
     targets, target_counts = np.unique(np.round(wanted, 2), return_counts=True)
     shares = (np.cumsum(counts) - counts / 2) / values.size
     target_shares = (np.cumsum(target_counts) - target_counts / 2) / wanted.size

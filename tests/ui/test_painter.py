@@ -72,8 +72,8 @@ class Painter:
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where a pixel of the picture lies in the window."""
         box = self.part("area").bounding_box()
-        put = f"(() => {{ const v = document.querySelector('#{self.tab}_image .painter').painterView; return [v.x, v.y, v.scale] }})()"
-        left, top, scale = self.page.evaluate(put)
+        root = self.page.locator(f"#{self.tab}_image .painter")
+        left, top, scale = root.evaluate("root => { const v = root.painterView; return [v.x, v.y, v.scale] }")
         return box["x"] + left + (x + 0.5) * scale, box["y"] + top + (y + 0.5) * scale
 
     def stroke(self, *points: tuple[float, float], button: str = "left") -> None:
@@ -262,7 +262,9 @@ def test_one_finger_paints_and_two_zoom_without_a_trace(inpaint: Painter) -> Non
     touch("touchMove", (a[0] - 60, a[1]), (b[0] + 60, b[1]))
     touch("touchEnd", (b[0] + 60, b[1]))
     touch("touchEnd")
-    inpaint.page.wait_for_function("zoom => document.querySelector('#inpaint_image [data-part=zoom]').textContent !== zoom", arg=zoom)
+    inpaint.page.wait_for_function(
+        "zoom => document.querySelector('#inpaint_image [data-part=zoom]').textContent !== zoom", arg=zoom
+    )
     assert (inpaint.paint() == mask).all()
     assert inpaint.part("area").evaluate("area => getComputedStyle(area).touchAction") == "none"
     assert inpaint.page.locator(".pt-bar").first.evaluate("bar => getComputedStyle(bar).touchAction") == "auto"
@@ -380,7 +382,11 @@ def test_pictures_of_odd_kinds_are_shown_and_sent(inpaint: Painter) -> None:
     deep = Image.fromarray((np.arange(64 * 48, dtype=np.uint16) * 20).reshape(48, 64))
     file = io.BytesIO()
     deep.save(file, "PNG")
-    for name, data in {"cmyk.jpg": picture(64, 48, "JPEG", "CMYK"), "deep.png": file.getvalue(), "one.png": picture(64, 48, mode="1")}.items():
+    for name, data in {
+        "cmyk.jpg": picture(64, 48, "JPEG", "CMYK"),
+        "deep.png": file.getvalue(),
+        "one.png": picture(64, 48, mode="1"),
+    }.items():
         inpaint.opened(data, name)
         assert inpaint.sent(inpaint.collect()["image"]) == data
         assert inpaint.part("message").is_hidden()

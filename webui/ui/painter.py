@@ -40,7 +40,14 @@ COLOURS = {
     "Black": "#000000", "White": "#ffffff", "Grey": "#8c8c94", "Red": "#e0245e", "Orange": "#f28322", "Yellow": "#f5d33c",
     "Green": "#2f9e57", "Teal": "#2aa5a0", "Blue": "#2f6bdc", "Violet": "#7d49cc", "Brown": "#8a5a33", "Skin": "#e8b894",
 }  # fmt: skip
-TINTS = {"auto": "Colour that suits the picture", "red": "Red", "green": "Green", "blue": "Blue", "magenta": "Magenta", "yellow": "Yellow"}
+TINTS = {
+    "auto": "Colour that suits the picture",
+    "red": "Red",
+    "green": "Green",
+    "blue": "Blue",
+    "magenta": "Magenta",
+    "yellow": "Yellow",
+}
 
 
 @dataclass(frozen=True)
@@ -58,11 +65,19 @@ class Words:
 
 WORDS: dict[Mode, Words] = {
     "mask": Words(
-        "Repaint a part", "Paint over what should change, describe what belongs there, and generate.", "mask", "Picture with a mask"
+        "Repaint a part",
+        "Paint over what should change, describe what belongs there, and generate.",
+        "mask",
+        "Picture with a mask",
     ),
-    "colour": Words("Start from a picture", "Paint on it if you like, describe the result, and generate.", "sketch", "Picture with a sketch"),
+    "colour": Words(
+        "Start from a picture", "Paint on it if you like, describe the result, and generate.", "sketch", "Picture with a sketch"
+    ),
     "depth": Words(
-        "Keep the depth of a picture", "Its near and far parts stay where they are; paint to move them.", "depth map", "Picture with a depth map"
+        "Keep the depth of a picture",
+        "Its near and far parts stay where they are; paint to move them.",
+        "depth map",
+        "Picture with a depth map",
     ),
 }
 HELP = "Arrows move, Shift by 10 · Space or Enter paints · B E R L tools · [ ] size · S soft edge · Ctrl Z undo · 0 fit"
@@ -91,9 +106,8 @@ def frame(tab: str, mode: Mode, words: Words, blank: str = "") -> str:
     start = _button("Open a picture", "open", "soft", data_act="open") + _button("Camera", "camera", "soft", data_act="camera")
     if blank:
         start += _button("Blank canvas", "blank", "soft", data_act="blank", data_value=blank)
-    offer = _notice(
-        "offer", "Parts of this picture are transparent.", _button("Use them as the mask", "", "soft", data_act="clearness")
-    )
+    use = _button("Use them as the mask", "", "soft", data_act="clearness")
+    offer = _notice("offer", "Parts of this picture are transparent.", use) if mode == "mask" else ""
     return f"""
 <section class="painter" data-mode="{mode}" data-has="false" aria-label="{escape(words.area)}">
   <div class="pt-bar" role="toolbar" aria-label="Painting tools">{_tools(mode)}{_menus(tab, mode, words)}</div>
@@ -103,10 +117,11 @@ def frame(tab: str, mode: Mode, words: Words, blank: str = "") -> str:
     <svg class="pt-shape" data-part="shape" aria-hidden="true" hidden><path class="pt-under"/><path class="pt-over-line"/></svg>
     <i class="pt-ring" data-part="ring" hidden></i><i class="pt-cross" data-part="cross" hidden></i>
     <div class="pt-empty" data-part="empty"><div class="empty"><h2>{escape(words.title)}</h2><p>{escape(words.about)}</p>
-      <p class="pt-start">{start}</p><p class="hint">Or drop a picture here, or paste one with <kbd>Ctrl</kbd> <kbd>V</kbd>.</p></div></div>
+      <p class="pt-start">{start}</p>
+      <p class="hint">Or drop a picture here, or paste one with <kbd>Ctrl</kbd> <kbd>V</kbd>.</p></div></div>
     <div class="pt-drop" aria-hidden="true"><span>Drop the picture</span></div>
   </div>
-  <div class="pt-notices">{_notice("message", "", "", "alert")}{_notice("note", "", "", "status")}{offer if mode == "mask" else ""}</div>
+  <div class="pt-notices">{_notice("message", "", "", "alert")}{_notice("note", "", "")}{offer}</div>
   <div class="pt-foot"><span class="hint pt-facts" data-part="facts"></span
     ><span class="hint pt-help" id="{tab}_painter_help">{escape(HELP)}</span><span class="spring"></span>{_zoom()}</div>
   <p class="unseen" role="status" aria-live="polite" data-part="said"></p>
@@ -118,25 +133,33 @@ def frame(tab: str, mode: Mode, words: Words, blank: str = "") -> str:
 
 def _tools(mode: Mode) -> str:
     shapes = (
-        _tool("Brush (B)", "brush", "brush") + _tool("Rectangle (R)", "rectangle", "rectangle") + _tool("Lasso (L)", "lasso", "lasso")
+        _tool("Brush (B)", "brush", "brush")
+        + _tool("Rectangle (R)", "rectangle", "rectangle")
+        + _tool("Lasso (L)", "lasso", "lasso")
     )
     erase = "" if mode == "depth" else _tool("Eraser (E)", "erase", "erase")
     size = (
-        '<label class="pt-number">Size<input type="range" min="0" max="100" step="any" data-set="size" data-needs aria-label="Size">'
+        '<label class="pt-number">Size'
+        '<input type="range" min="0" max="100" step="any" data-set="size" data-needs aria-label="Size">'
         '<input type="number" min="1" max="512" data-set="pixels" data-needs aria-label="Size in pixels"></label>'
     )
     return (
         f'<div class="pt-set pt-shapes" role="group" aria-label="Tool">{shapes}</div>'
         f'<div class="pt-set pt-stroke" role="group" aria-label="Stroke">{erase}{_tool("Soft edge (S)", "soft", "soft")}</div>'
         f"{_inks(mode)}{size}{_slider('strength', 'Strength', 1, 100)}"
-        f'<div class="pt-set plain pt-history" role="group" aria-label="History">{_act("Undo (Ctrl Z)", "undo")}{_act("Redo (Ctrl Shift Z)", "redo")}</div>'
+        '<div class="pt-set plain pt-history" role="group" aria-label="History">'
+        f"{_act('Undo (Ctrl Z)', 'undo')}{_act('Redo (Ctrl Shift Z)', 'redo')}</div>"
         '<span class="spring"></span>'
     )
 
 
 def _inks(mode: Mode) -> str:
     if mode == "depth":
-        kinds = {"near": ("Near", "Brings nearer (lighter)"), "far": ("Far", "Moves away (darker)"), "set": ("Value", "Paints one value")}
+        kinds = {
+            "near": ("Near", "Brings nearer (lighter)"),
+            "far": ("Far", "Moves away (darker)"),
+            "set": ("Value", "Paints one value"),
+        }
         inks = "".join(
             f'<button type="button" class="btn pt-tool" data-act="ink" data-value="{value}" data-needs aria-pressed="false" '
             f'title="{title}">{label}</button>'
@@ -167,7 +190,9 @@ def _menus(tab: str, mode: Mode, words: Words) -> str:
     look = _slider("opacity", "Opacity", 10, 100) + _entry(f"Only the {layer}", "alone", "M", "data-stay aria-pressed=false")
     if mode == "mask":
         look += f'<div class="pt-swatches" role="group" aria-label="Colour of the mask">{tints}</div>'
-    picture = _entry("Open another", "open", "O", needs=False) + _entry("Camera", "camera", needs=False) + _entry("Remove", "remove")
+    picture = (
+        _entry("Open another", "open", "O", needs=False) + _entry("Camera", "camera", needs=False) + _entry("Remove", "remove")
+    )
     title = layer.split()[0].capitalize()
     return (
         _menu(tab, title, edits + ("" if mode == "colour" else feather) + "<hr>" + saved)
@@ -206,7 +231,10 @@ def _tool(title: str, icon: str, act: str) -> str:
 
 def _act(title: str, act: str, icon: str = "") -> str:
     label = title.partition(" (")[0]
-    return f'<button type="button" class="btn" data-act="{act}" data-needs title="{title}" aria-label="{label}">{_svg(icon or act)}</button>'
+    return (
+        f'<button type="button" class="btn" data-act="{act}" data-needs title="{title}" aria-label="{label}">'
+        f"{_svg(icon or act)}</button>"
+    )
 
 
 def _entry(label: str, act: str, key: str = "", more: str = "", needs: bool = True) -> str:
@@ -229,24 +257,23 @@ def _swatch(act: str, value: str, title: str, colour: str) -> str:
     kind = f"pt-tint-{value}" if act == "tint" else ""
     style = f' style="--swatch: {colour}"' if act == "colour" else ""
     return (
-        f'<button type="button" class="pt-swatch {kind}" data-act="{act}" data-value="{value}" data-needs data-stay aria-pressed="false" '
-        f'title="{title}" aria-label="{title}"{style}></button>'
+        f'<button type="button" class="pt-swatch {kind}" data-act="{act}" data-value="{value}" data-needs data-stay '
+        f'aria-pressed="false" title="{title}" aria-label="{title}"{style}></button>'
     )
 
 
 def _menu(tab: str, label: str, inside: str) -> str:
     name = f"{tab}_painter_{label.lower()}"
     return (
-        f'<div class="pt-menu" data-closed><button type="button" class="btn" data-menu aria-expanded="false" aria-controls="{name}">'
-        f'<span>{label}</span>{_svg("down")}</button><div class="pt-sheet" data-part="sheet" id="{name}" role="group" '
-        f'aria-label="{label}" hidden>{inside}</div></div>'
+        '<div class="pt-menu" data-closed>'
+        f'<button type="button" class="btn" data-menu aria-expanded="false" aria-controls="{name}">'
+        f"<span>{label}</span>{_svg('down')}</button>"
+        f'<div class="pt-sheet" data-part="sheet" id="{name}" role="group" aria-label="{label}" hidden>{inside}</div></div>'
     )
 
 
 def _notice(part: str, words: str, action: str, role: str = "status") -> str:
-    close = (
-        f'<button type="button" class="btn" data-act="dismiss" title="Close" aria-label="Close">{_svg("close")}</button>'
-    )
+    close = f'<button type="button" class="btn" data-act="dismiss" title="Close" aria-label="Close">{_svg("close")}</button>'
     return (
         f'<div class="pt-notice pt-{part}" role="{role}" data-part="{part}" hidden><span data-part="words">{words}</span>'
         f"{action}{close}</div>"

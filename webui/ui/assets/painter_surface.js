@@ -105,6 +105,15 @@
         const [full, end] = least > 0 ? span(y + .5, a.x, a.y, b.x, b.y, least) : [Infinity, -Infinity];
         this.coverRow(y, Math.max(0, Math.floor(left)), Math.min(this.width, Math.ceil(right)), Math.ceil(full - .5), Math.floor(end - .5), coverAt);
       }
+      const { open } = this.stroke;
+      this.stroke.open = open ? { left: Math.min(open.left, rect.left), top: Math.min(open.top, rect.top), right: Math.max(open.right, rect.right), bottom: Math.max(open.bottom, rect.bottom) } : rect;
+      this.onchange(rect);
+    }
+    /* lines only cover; their pixels are made here, once a frame */
+    settle() {
+      const rect = this.stroke?.open;
+      if (!rect) return;
+      this.stroke.open = null;
       this.apply(rect);
     }
     /* one row of coverage, from left up to right; between full and end it is 255 */
@@ -118,8 +127,8 @@
             cover.fill(255, down + x - start, down + last - start);
             x = last;
           } else {
-            const value = coverAt(x + .5, y + .5), at = down + x - start;
-            if (value > cover[at]) cover[at] = value;
+            const at = down + x - start;
+            if (cover[at] < 255) cover[at] = Math.max(cover[at], coverAt(x + .5, y + .5));
             x++;
           }
         }
@@ -170,21 +179,23 @@
           if (cover[at]) this.data[y * this.width + x] = mix(before[at], worth[cover[at]], ink.value);
     }
     applyColour(rect, tile, cover, before) {
-      const { ink, worth } = this.stroke, bytes = new Uint8ClampedArray(before.buffer), data = this.data, isErasing = ink.kind === 'take';
+      const { ink, worth } = this.stroke, bytes = new Uint8ClampedArray(before.buffer), { data, cells } = this, isErasing = ink.kind === 'take';
+      const [red, green, blue] = ink.colour, full = (blue << 16 | green << 8 | red) >>> 0;
       for (let y = rect.top; y < rect.bottom; y++)
-        for (let x = rect.left; x < rect.right; x++) {
-          const at = (y - tile.top) * TILE + x - tile.left;
+        for (let x = rect.left, at = (y - tile.top) * TILE + x - tile.left, to = y * this.width + x; x < rect.right; x++, at++, to++) {
           if (!cover[at]) continue;
-          const to = (y * this.width + x) * 4, over = worth[cover[at]] / 255, under = bytes[at * 4 + 3] / 255 * (1 - over);
-          const alpha = isErasing ? under : over + under;
-          for (let c = 0; c < 3; c++) {
-            const old = bytes[at * 4 + c];
-            data[to + c] = isErasing || !alpha ? old : (ink.colour[c] * over + old * under) / alpha;
-          }
-          data[to + 3] = alpha * 255;
+          const v = worth[cover[at]], old = before[at] >>> 24;
+          if (isErasing) { cells[to] = before[at] & 0xffffff | Math.round(old * (255 - v) / 255) << 24; continue; }
+          if (v === 255 || !old) { cells[to] = full | v << 24; continue; }
+          const over = v / 255, under = old / 255 * (1 - over), alpha = over + under, place = to * 4;
+          data[place] = (red * over + bytes[at * 4] * under) / alpha;
+          data[place + 1] = (green * over + bytes[at * 4 + 1] * under) / alpha;
+          data[place + 2] = (blue * over + bytes[at * 4 + 2] * under) / alpha;
+          data[place + 3] = alpha * 255;
         }
     }
     commit() {
+      this.settle();
       const stroke = this.stroke;
       this.stroke = null;
       if (stroke?.before.size) this.remember({ name: stroke.name, tiles: stroke.before });

@@ -76,6 +76,7 @@
       if (this.isWaiting) return;
       this.isWaiting = true;
       requestAnimationFrame(() => {
+        this.host.surface?.settle();
         this.isWaiting = false;
         if (this.isWhole) this.drawBack();
         this.drawFront(this.isWhole ? { left: 0, top: 0, right: Infinity, bottom: Infinity } : this.dirty);
@@ -151,10 +152,11 @@
           if (l < 0 || r < 0) continue;
           const one = cells[a + l];
           if (!isFar || (one === cells[a + r] && one === cells[b + l] && one === cells[b + r])) { out[to] = one; continue; }
-          const four = [a + l, a + r, b + l, b + r].map(at => at * 4), sum = four.reduce((all, at) => all + data[at + 3], 0);
+          const i = (a + l) * 4, j = (a + r) * 4, k = (b + l) * 4, m = (b + r) * 4, at = to * 4;
+          const [ai, aj, ak, am] = [data[i + 3], data[j + 3], data[k + 3], data[m + 3]], sum = ai + aj + ak + am;
           if (!sum) continue;
-          for (let c = 0; c < 3; c++) bytes[to * 4 + c] = four.reduce((all, at) => all + data[at + c] * data[at + 3], 0) / sum;
-          bytes[to * 4 + 3] = sum / 4;
+          for (let c = 0; c < 3; c++) bytes[at + c] = (data[i + c] * ai + data[j + c] * aj + data[k + c] * ak + data[m + c] * am) / sum;
+          bytes[at + 3] = sum / 4;
         }
       }
     }

@@ -17,6 +17,7 @@ from webui.checkpoints.pickled import _Reader, _tensors
 from webui.contract.errors import CheckpointReadError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
+_DAMAGE = (KeyError, ValueError, TypeError, AttributeError, IndexError, EOFError, struct.error, RuntimeError, MemoryError)
 
 
 def is_legacy(path: Path) -> bool:

@@ -28,6 +28,8 @@ FOLDERS = ("ESRGAN", "RealESRGAN", "BSRGAN", "SwinIR", "ScuNET", "DAT", "HAT", "
 """Below models/, where peers keep them."""
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 _NOT_HERE = {"LaMa": "fills holes in pictures; it does not enlarge", "RestoreFormer": "repairs faces; it does not enlarge"}
+_MISFIT = (KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, AssertionError, ZeroDivisionError)
+"""What spandrel raises on weights that are like an architecture's but not right."""
 _importing = threading.Lock()
 
 
@@ -212,7 +214,8 @@ def describe(path: Path) -> Any:
         ZeroDivisionError,
     ) as error:
         raise CheckpointReadError(
-            f"{path.name} looks like an upscaler, but its weights do not fit together ({type(error).__name__}). Download it again."
+            f"{path.name} looks like an upscaler, but its weights do not fit together ({type(error).__name__}). "
+            "Download it again."
         ) from error
     if not isinstance(descriptor, spandrel.ImageModelDescriptor):
         raise CheckpointReadError(f"{path.name} is no upscaler: it {_NOT_HERE['LaMa']}.")

@@ -14,7 +14,7 @@ from PIL import Image, ImageChops, ImageCms, ImageOps, UnidentifiedImageError
 
 from webui.contract.errors import FieldError
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, OverflowError, MemoryError,
            struct.error, zlib.error)  # fmt: skip
 """What Pillow's decoders raise on damaged files."""
@@ -123,7 +123,6 @@ def _opened(data: bytes, field: str, limits: Limits) -> Image.Image:
                 raise PictureError(
                     field, f"{label} has {width} x {height} pixels. It can have {limits.pixels:,} in all; make it smaller first."
                 )
-            opened.seek(0)
             opened.load()
             return _upright(opened)
     except UnidentifiedImageError:

@@ -113,9 +113,7 @@ def enlarged(
     else:
         grown = image
         for turn in range(PASSES):
-            if turn and (upscaler.scale == 1 or _covers(grown.size, target.scaled)):
-                break
-            if turn == 0 and upscaler.scale > 1 and _covers(grown.size, target.scaled) and target.factor < 1:
+            if turn if upscaler.scale == 1 else _covers(grown.size, target.scaled):
                 break
             grown = by_network(grown, upscaler, tiles, told, should_stop)
         grown = _to_size(grown, target.scaled, Image.Resampling.LANCZOS)

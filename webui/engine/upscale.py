@@ -109,7 +109,8 @@ def enlarged(
         result.putalpha(_to_size(alpha, target.scaled, as_channel).crop(target.crop))
         return result
     if isinstance(upscaler, Filter):
-        grown = _to_size(image, target.scaled, upscaler.filter or Image.Resampling.LANCZOS)
+        way = Image.Resampling.LANCZOS if upscaler.filter is None else upscaler.filter  # NEAREST is 0
+        grown = _to_size(image, target.scaled, way)
     else:
         grown = image
         for turn in range(PASSES):

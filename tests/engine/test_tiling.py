@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -45,7 +47,7 @@ def in_tiles(run, source, scale, **options):
 def test_spans_cover_a_side_once_and_never_see_more_than_a_tile(length, tile, overlap, align):
     spans, used = tiling.spans(length, tile, overlap, align)
     assert spans[0].start == 0 and spans[-1].end == length
-    assert all(left.end == right.start for left, right in zip(spans, spans[1:], strict=False))
+    assert all(left.end == right.start for left, right in pairwise(spans))
     assert all(0 <= s.first <= s.start < s.end <= s.last <= length and s.first % align == 0 for s in spans)
     assert all(s.last - s.first <= max(tile, align) for s in spans)
     if len(spans) > 1:

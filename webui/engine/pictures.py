@@ -63,7 +63,7 @@ def plain(image: Image.Image) -> Image.Image:
     """
     alpha = _alpha(image)
     colours = _deep(image) if image.mode.startswith(("I", "F")) else image
-    if colours.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+    if colours.mode in ("RGBA", "LA", "PA", "RGBa", "La", "P"):
         colours = colours.convert("RGBA").convert("RGB")
     colours = _in_srgb(colours, image.info.get("icc_profile"))
     if alpha is not None and alpha.getextrema() != (255, 255):

@@ -14,7 +14,7 @@ from webui.ui.markup import html
 
 Mode = Literal["mask", "colour", "depth"]
 STYLE = "painter.css"
-SCRIPTS = ("painter_surface.js", "painter_files.js", "painter_view.js", "painter.js")
+SCRIPTS = ("painter_surface.js", "painter_files.js", "painter_view.js", "painter_tools.js", "painter.js")
 """For the head of the page, after app.js, in this order."""
 
 ICONS = {

@@ -6,6 +6,9 @@
   const STEPS = 200, BYTES = 192 * 2 ** 20; /* of history: whichever is reached first; the oldest step goes */
   const CORE = .2; /* the part of a soft brush that is full */
 
+  const FALLS = Uint8Array.from({ length: 1025 }, (_, i) => { const u = 1 - i / 1024; return u * u * (3 - 2 * u) * 255; }); /* a soft edge, from core to rim */
+  const BROAD = 100; /* from this radius on, two pixels side by side of a soft stroke share their coverage: they differ by 1 or 2 */
+
   /* where the row at height y meets all points within r of the line from a to b: [left, right], or left > right */
   function span(y, ax, ay, bx, by, r) {
     let left = Infinity, right = -Infinity;
@@ -77,67 +80,120 @@
     begin(name, ink) {
       this.commit();
       const worth = Uint8Array.from({ length: 256 }, (_, cover) => Math.round(cover * ink.strength));
-      this.stroke = { name, ink, worth, before: new Map(), cover: new Map() };
+      this.stroke = { name, ink, worth, before: new Map(), cover: new Map(), open: new Set() };
     }
+    /* of a tile: its coverage, and of each row what has changed since its pixels were made: from low up to high */
     coverOf(index) {
       let cover = this.stroke.cover.get(index);
       if (!cover) {
         this.stroke.before.set(index, this.copyTile(index));
-        this.stroke.cover.set(index, cover = new Uint8Array(TILE * TILE));
+        cover = Object.assign(new Uint8Array(TILE * TILE), { low: new Uint8Array(TILE).fill(TILE), high: new Uint8Array(TILE) });
+        this.stroke.cover.set(index, cover);
       }
+      this.stroke.open.add(index);
       return cover;
     }
-    /* from a to b, both {x, y, r}, in pixels of the surface; soft: the edge falls off smoothly */
-    line(a, b, isSoft) {
+    /* from a to b, both {x, y, r}, in pixels of the surface; soft: the edge falls off smoothly; going: another line
+       has ended at a, and covered what lies behind it. settle() makes the pixels. */
+    line(a, b, isSoft, isGoing = false) {
       const most = Math.max(a.r, b.r) + .5, least = isSoft ? Math.min(a.r, b.r) * CORE : Math.min(a.r, b.r) - .5;
-      const rect = this.within({ left: Math.min(a.x, b.x) - most, top: Math.min(a.y, b.y) - most, right: Math.max(a.x, b.x) + most, bottom: Math.max(a.y, b.y) + most });
-      const dx = b.x - a.x, dy = b.y - a.y, square = dx * dx + dy * dy;
+      const top = Math.max(0, Math.floor(Math.min(a.y, b.y) - most)), bottom = Math.min(this.height, Math.ceil(Math.max(a.y, b.y) + most));
+      const dx = b.x - a.x, dy = b.y - a.y, square = dx * dx + dy * dy || 1;
       const coverAt = (x, y) => {
-        const t = square ? Math.min(1, Math.max(0, ((x - a.x) * dx + (y - a.y) * dy) / square)) : 0;
+        const along = ((x - a.x) * dx + (y - a.y) * dy) / square, t = along < 0 ? 0 : along > 1 ? 1 : along;
+        if (along < 0 && isGoing) return 0;
         const r = a.r + (b.r - a.r) * t, ex = x - a.x - dx * t, ey = y - a.y - dy * t, far = Math.sqrt(ex * ex + ey * ey);
-        if (!isSoft) return Math.min(1, Math.max(0, r + .5 - far)) * 255;
-        const u = Math.min(1, Math.max(0, (r + .5 - far) / (r * (1 - CORE) + .5)));
-        return u * u * (3 - 2 * u) * 255;
+        if (!isSoft) return r + .5 <= far ? 0 : r - .5 >= far ? 255 : (r + .5 - far) * 255;
+        const core = r * CORE;
+        return far <= core ? 255 : far >= r + .5 ? 0 : FALLS[(far - core) / (r + .5 - core) * 1024 | 0];
       };
-      for (let y = rect.top; y < rect.bottom; y++) {
+      for (let y = top; y < bottom; y++) {
         const [left, right] = span(y + .5, a.x, a.y, b.x, b.y, most);
         if (left > right) continue;
         const [full, end] = least > 0 ? span(y + .5, a.x, a.y, b.x, b.y, least) : [Infinity, -Infinity];
-        this.coverRow(y, Math.max(0, Math.floor(left)), Math.min(this.width, Math.ceil(right)), Math.ceil(full - .5), Math.floor(end - .5), coverAt);
+        this.coverRow(y, Math.max(0, Math.floor(left)), Math.min(this.width, Math.ceil(right)), Math.ceil(full - .5), Math.floor(end - .5), coverAt, isSoft && Math.min(a.r, b.r) > BROAD);
       }
-      const { open } = this.stroke;
-      this.stroke.open = open ? { left: Math.min(open.left, rect.left), top: Math.min(open.top, rect.top), right: Math.max(open.right, rect.right), bottom: Math.max(open.bottom, rect.bottom) } : rect;
-      this.onchange(rect);
-    }
-    /* lines only cover; their pixels are made here, once a frame */
-    settle() {
-      const rect = this.stroke?.open;
-      if (!rect) return;
-      this.stroke.open = null;
-      this.apply(rect);
     }
     /* one row of coverage, from left up to right; between full and end it is 255 */
-    coverRow(y, left, right, full, end, coverAt) {
-      const row = Math.floor(y / TILE) * this.columns, down = y % TILE * TILE;
+    coverRow(y, left, right, full, end, coverAt, isBroad = false) {
+      const tiles = Math.floor(y / TILE) * this.columns, row = y % TILE, down = row * TILE;
       for (let x = left; x < right;) {
-        const column = Math.floor(x / TILE), start = column * TILE, stop = Math.min(right, start + TILE), cover = this.coverOf(row + column);
-        while (x < stop) {
-          if (x >= full && x <= end) {
-            const last = Math.min(stop, end + 1);
-            cover.fill(255, down + x - start, down + last - start);
-            x = last;
-          } else {
-            const at = down + x - start;
-            if (cover[at] < 255) cover[at] = Math.max(cover[at], coverAt(x + .5, y + .5));
-            x++;
+        const column = Math.floor(x / TILE), start = column * TILE, stop = Math.min(right, start + TILE) - start, cover = this.coverOf(tiles + column);
+        let { [row]: low } = cover.low, { [row]: high } = cover.high;
+        for (let at = x - start, last = -1; at < stop;) {
+          if (at + start >= full && at + start <= end) {
+            const next = Math.min(stop, end + 1 - start);
+            let first = at, after = next; /* what isn't full already */
+            while (first < after && cover[down + first] === 255) first++;
+            while (after > first && cover[down + after - 1] === 255) after--;
+            if (first < after) {
+              cover.fill(255, down + first, down + after);
+              if (first < low) low = first;
+              if (after > high) high = after;
+            }
+            at = next;
+            last = -1;
+            continue;
           }
+          const old = cover[down + at];
+          if (old < 255) {
+            const value = last = isBroad && at & 1 && last >= 0 ? last : coverAt(start + at + .5, y + .5) | 0;
+            if (value > old) {
+              cover[down + at] = value;
+              if (at < low) low = at;
+              if (at >= high) high = at + 1;
+            }
+          }
+          at++;
         }
+        cover.low[row] = low;
+        cover.high[row] = high;
+        x = start + stop;
+      }
+    }
+    /* make the pixels that lines have covered since the last time; once a frame is enough */
+    settle() {
+      if (!this.stroke?.open.size) return;
+      const all = { left: this.width, top: this.height, right: 0, bottom: 0 };
+      for (const index of this.stroke.open) {
+        const { left, top, bottom } = this.tileAt(index), cover = this.stroke.cover.get(index), before = this.stroke.before.get(index);
+        for (let row = 0; row < bottom - top; row++) {
+          const { [row]: low } = cover.low, { [row]: high } = cover.high;
+          if (low >= high) continue;
+          if (this.channels === 4) this.makeColour(row * TILE, (top + row) * this.width + left, low, high, cover, before);
+          else this.makeGrey(row * TILE, (top + row) * this.width + left, low, high, cover, before);
+          if (left + low < all.left) all.left = left + low;
+          if (left + high > all.right) all.right = left + high;
+          if (top + row < all.top) all.top = top + row;
+          if (top + row >= all.bottom) all.bottom = top + row + 1;
+        }
+        cover.low.fill(TILE);
+        cover.high.fill(0);
+      }
+      this.stroke.open.clear();
+      if (all.left < all.right) this.changed(all);
+    }
+    /* a row of a tile, from low up to high, of the pixels before the stroke and its coverage */
+    makeGrey(down, place, low, high, cover, before) {
+      const { ink, worth } = this.stroke, mix = GREY[ink.kind], { data } = this;
+      for (let x = low; x < high; x++) if (cover[down + x]) data[place + x] = mix(before[down + x], worth[cover[down + x]], ink.value);
+    }
+    makeColour(down, place, low, high, cover, before) {
+      const { ink, worth } = this.stroke, { cells } = this, [red, green, blue] = ink.colour, full = blue << 16 | green << 8 | red;
+      for (let x = low, at = down + low; x < high; x++, at++) {
+        if (!cover[at]) continue;
+        const v = worth[cover[at]], cell = before[at], old = cell >>> 24;
+        if (ink.kind === 'take') { cells[place + x] = cell & 0xffffff | Math.round(old * (255 - v) / 255) << 24; continue; }
+        if (v === 255 || !old) { cells[place + x] = full | v << 24; continue; }
+        const over = v / 255, under = old / 255 * (1 - over), alpha = over + under, half = .5;
+        const r = (red * over + (cell & 255) * under) / alpha + half, g = (green * over + (cell >>> 8 & 255) * under) / alpha + half, b = (blue * over + (cell >>> 16 & 255) * under) / alpha + half;
+        cells[place + x] = alpha * 255 + half << 24 | b << 16 | g << 8 | r;
       }
     }
     rectangle(a, b) {
       const rect = this.within({ left: Math.min(a.x, b.x), top: Math.min(a.y, b.y), right: Math.max(a.x, b.x), bottom: Math.max(a.y, b.y) }, Math.round);
       for (let y = rect.top; y < rect.bottom; y++) this.coverRow(y, rect.left, rect.right, rect.left, rect.right - 1);
-      this.apply(rect);
+      this.settle();
     }
     /* inside a line of points, with smooth edges: the browser fills it, in bands of a few rows */
     polygon(points) {
@@ -154,45 +210,10 @@
         const alpha = band.getImageData(0, 0, width, height).data;
         for (let y = 0; y < height; y++) this.coverRow(top + y, rect.left, rect.right, Infinity, -Infinity, x => alpha[(y * width + Math.floor(x) - rect.left) * 4 + 3]);
       }
-      this.apply(rect);
+      this.settle();
     }
     within({ left, top, right, bottom }, low = Math.floor, high = low === Math.floor ? Math.ceil : low) {
       return { left: Math.max(0, low(left)), top: Math.max(0, low(top)), right: Math.min(this.width, high(right)), bottom: Math.min(this.height, high(bottom)) };
-    }
-    /* the pixels of a part, from those before the stroke and its coverage */
-    apply(part) {
-      if (part.left >= part.right || part.top >= part.bottom) return;
-      for (const index of this.tilesIn(part)) {
-        const cover = this.stroke.cover.get(index);
-        if (!cover) continue;
-        const tile = this.tileAt(index);
-        const rect = { left: Math.max(part.left, tile.left), top: Math.max(part.top, tile.top), right: Math.min(part.right, tile.right), bottom: Math.min(part.bottom, tile.bottom) };
-        if (this.channels === 4) this.applyColour(rect, tile, cover, this.stroke.before.get(index));
-        else this.applyGrey(rect, tile, cover, this.stroke.before.get(index));
-      }
-      this.changed(part);
-    }
-    applyGrey(rect, tile, cover, before) {
-      const { ink, worth } = this.stroke, mix = GREY[ink.kind];
-      for (let y = rect.top; y < rect.bottom; y++)
-        for (let x = rect.left, at = (y - tile.top) * TILE + x - tile.left; x < rect.right; x++, at++)
-          if (cover[at]) this.data[y * this.width + x] = mix(before[at], worth[cover[at]], ink.value);
-    }
-    applyColour(rect, tile, cover, before) {
-      const { ink, worth } = this.stroke, bytes = new Uint8ClampedArray(before.buffer), { data, cells } = this, isErasing = ink.kind === 'take';
-      const [red, green, blue] = ink.colour, full = (blue << 16 | green << 8 | red) >>> 0;
-      for (let y = rect.top; y < rect.bottom; y++)
-        for (let x = rect.left, at = (y - tile.top) * TILE + x - tile.left, to = y * this.width + x; x < rect.right; x++, at++, to++) {
-          if (!cover[at]) continue;
-          const v = worth[cover[at]], old = before[at] >>> 24;
-          if (isErasing) { cells[to] = before[at] & 0xffffff | Math.round(old * (255 - v) / 255) << 24; continue; }
-          if (v === 255 || !old) { cells[to] = full | v << 24; continue; }
-          const over = v / 255, under = old / 255 * (1 - over), alpha = over + under, place = to * 4;
-          data[place] = (red * over + bytes[at * 4] * under) / alpha;
-          data[place + 1] = (green * over + bytes[at * 4 + 1] * under) / alpha;
-          data[place + 2] = (blue * over + bytes[at * 4 + 2] * under) / alpha;
-          data[place + 3] = alpha * 255;
-        }
     }
     commit() {
       this.settle();

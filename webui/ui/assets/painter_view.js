@@ -185,6 +185,7 @@
       if (host.tool !== 'brush') return this.drawAim();
       host.surface.begin(isErasing ? 'erase' : 'stroke', host.ink(isErasing));
       host.surface.line(this.gesture.last, this.gesture.last, host.isSoft);
+      this.wait();
     }
     go(point, pressure = 1) {
       const { gesture, host } = this;
@@ -192,8 +193,9 @@
       this.held = point;
       if (host.tool === 'brush') {
         const next = { ...point, r: this.radius(pressure) };
-        host.surface.line(gesture.last, next, host.isSoft);
+        host.surface.line(gesture.last, next, host.isSoft, true);
         gesture.last = next;
+        this.wait();
       } else {
         const last = gesture.points.at(-1);
         if (host.tool === 'lasso' && hypot(point.x - last.x, point.y - last.y) * this.scale > 2 && !this.isByKeys) gesture.points.push(point);

@@ -203,14 +203,14 @@ def test_a_hostile_line_is_read_in_no_time():
 def test_only_known_fields_within_their_limits_are_set_and_the_rest_is_said():
     text = (
         "moth\nSteps: 5000, Sampler: Some Unknown Thing, Schedule type: Odd, CFG scale: -3, Seed: 18446744073709551615, "
-        "Size: 513x512, Clip skip: two, Emphasis: Loud, Outdir: /etc, Hires upscale: 2"
+        "Size: 51x512, Clip skip: two, Emphasis: Loud, Outdir: /etc, Hires checkpoint: other"
     )
     values, notes = to_request(read(text), SAMPLERS, SCHEDULES)
     assert values == {"prompt": "moth", "negative_prompt": "", "schedule": "Automatic", "noise_source": "NV"}
     said = " ".join(notes)
-    for word in ("Steps", "'Some Unknown Thing'", "'Odd'", "CFG scale", "18446744073709551615", "513", "'two'", "Loud", "Outdir"):
+    for word in ("Steps", "'Some Unknown Thing'", "'Odd'", "CFG scale", "18446744073709551615", "51", "'two'", "Loud", "Outdir"):
         assert word in said
-    assert "Hires upscale" in notes[-1]
+    assert "Hires checkpoint" in notes[-1]
 
 
 @pytest.mark.parametrize("value", ['"[1, 2]"', '"{"', "NaN", '"{\\"s_churn\\": NaN}"', '"' + "[" * 100_000 + '"'])

@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 
 from webui.contract.errors import FieldError
-from webui.contract.request import FIELDS, PICTURES, Box, GenerationRequest, request_from, request_to_dict
+from webui.contract.request import (
+    FIELDS,
+    PICTURES,
+    Box,
+    EnlargeRequest,
+    GenerationRequest,
+    enlarge_request_from,
+    limits,
+    pictures_of,
+    request_from,
+    request_to_dict,
+)
 
 BOX = {"label": "17", "x": 0.1, "y": 0.2, "width": 0.3, "height": 0.4}
 
@@ -71,3 +82,22 @@ def test_a_wrong_value_is_named(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(FieldError) as told:
         request_from(values)
     assert str(told.value) == sentence
+
+
+def test_a_request_to_enlarge_survives_json_and_names_what_is_wrong() -> None:
+    asked = EnlargeRequest(image="a" * 64, upscaler="4x", second_upscaler="Nearest", second_share=0.25, scale=1.5, width=100)
+    assert enlarge_request_from(json.loads(json.dumps(request_to_dict(asked)))) == asked
+    with pytest.raises(FieldError, match=r"Scale 9 is out of range. It can be 1 to 8\."):
+        enlarge_request_from({"scale": 9})
+    with pytest.raises(FieldError, match=r"No field is called .strength.\. Known: image, upscaler"):
+        enlarge_request_from({"strength": 0.5})
+
+
+def test_any_whole_number_of_pixels_can_be_asked() -> None:
+    assert (request_from({"width": 579}).width, limits("width")) == (579, (64, 8192))
+    assert limits("width", EnlargeRequest) == (0, 16384)
+
+
+def test_a_request_tells_the_pictures_it_names() -> None:
+    assert pictures_of(GenerationRequest(image="a", mask="b")) == {"image": "a", "mask": "b"}
+    assert pictures_of(EnlargeRequest(image="a")) == {"image": "a"}

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from webui.contract.request import FILLS
 from webui.engine import masks
 from webui.engine.samplers.euler import sample_euler
 from webui.engine.samplers.heun import sample_heun
@@ -133,7 +134,7 @@ def test_latent_noise_and_latent_nothing_start_inside_the_mask_only():
     mask[..., :2] = 1
     assert torch.equal(masks.start_latents(latents, mask, "latent noise", noise)[..., :2], noise[..., :2])
     assert torch.equal(masks.start_latents(latents, mask, "latent nothing", noise)[..., :2], torch.zeros(1, 4, 4, 2))
-    for fill in masks.FILLS:
+    for fill in FILLS:
         assert torch.equal(masks.start_latents(latents, mask, fill, noise)[..., 2:], latents[..., 2:])
 
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from webui.contract.request import RESIZE_MODES
 from webui.engine import resizing
-from webui.engine.sizes import RESIZE_MODES
 
 
 def noisy(width, height, mode="RGB", seed=0):

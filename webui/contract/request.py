@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -13,13 +13,26 @@ from webui.contract.errors import FieldError
 
 LAST_SEED = 2**63 - 1
 Seed = Annotated[int, Field(ge=-1, le=LAST_SEED)]
-Pixels = Annotated[int, Field(ge=64, le=8192, multiple_of=8)]
+Pixels = Annotated[int, Field(ge=64, le=8192)]
+"""Any whole number: what a network needs more is padded inside and cropped after."""
 Text = Annotated[str, Field(max_length=100_000)]
 Name = Annotated[str, Field(max_length=1000)]
 Picture = Annotated[str, Field(max_length=200)]
 """A picture that the workspace keeps, by its name there (webui.workspace.inputs); "" is none."""
 Side = Annotated[int, Field(ge=0, le=65536)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Steps = Annotated[int, Field(ge=1, le=1000)]
+Guidance = Annotated[float, Field(ge=0, le=100)]
+Room = Annotated[int, Field(ge=0, le=4096)]
+"""Pixels that a picture grows by at one side."""
+Tile = Annotated[int, Field(ge=0, le=8192)]
+"""Pixels of a side that a network sees at once; 0: as the memory allows."""
+ResizeMode = Literal["stretch", "crop", "fill", "latent"]
+RESIZE_MODES: tuple[ResizeMode, ...] = get_args(ResizeMode)
+"""Just resize, crop and resize, resize and fill, just resize (latent upscale)."""
+Fill = Literal["fill", "original", "latent noise", "latent nothing"]
+FILLS: tuple[Fill, ...] = get_args(Fill)
+"""What the masked part starts from."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
@@ -87,8 +100,8 @@ class GenerationRequest:
     """Name, title, file or hash; "" is the one in use."""
     sampler: Name = ""
     schedule: Name = "Automatic"
-    steps: Annotated[int, Field(ge=1, le=1000)] | None = None
-    guidance: Annotated[float, Field(ge=0, le=100)] | None = None
+    steps: Steps | None = None
+    guidance: Guidance | None = None
     """Classifier-free guidance scale; 0 and 1 both mean the prompt alone, without the negative prompt."""
     width: Pixels | None = None
     height: Pixels | None = None
@@ -129,8 +142,54 @@ class GenerationRequest:
     """A label for each pixel, for semantic synthesis."""
     strength: Share = 1.0
     """How far an image is noised before it is repainted; 1 keeps nothing of it."""
+    resize: ResizeMode = "stretch"
+    """How the image comes to width x height."""
+    mask_blur: Annotated[float, Field(ge=0, le=64)] = 4.0
+    """Deviation of the blur that softens the mask, in pixels."""
+    mask_invert: bool = False
+    """Paint what is not masked."""
+    masked_content: Fill = "original"
+    only_masked: bool = False
+    """Draw the mask's surroundings alone, at width x height, and paste them back; the picture keeps its size."""
+    mask_padding: Annotated[int, Field(ge=0, le=512)] = 32
+    """Pixels around the mask that are drawn with it, with only_masked."""
+    soft: bool = False
+    """Grey in the mask is the strength at that pixel (Differential Diffusion)."""
+    extend_left: Room = 0
+    """Pixels that the picture grows by, on top of width and height: outpainting."""
+    extend_top: Room = 0
+    extend_right: Room = 0
+    extend_bottom: Room = 0
+    match_colours: bool = False
+    """Bring the colours of what was drawn back to those of the image."""
+    depth_guided: bool = False
+    """Keep the shapes of the image: where the checkpoint reads no depth, one that does draws this job."""
+    depth_near: Share = 1.0
+    """What of the depth map counts as nearest, and"""
+    depth_far: Share = 0.0
+    """what as farthest: between them it is stretched."""
     noise_level: Annotated[int, Field(ge=0, le=999)] | None = None
     """Noise that an input picture is given first (x4 upscaler, unCLIP); None: the family's own."""
+    hires_scale: Annotated[float, Field(ge=1, le=8)] = 1.0
+    """Enlarge what was drawn and repaint it (hires fix); 1 is off."""
+    hires_width: Annotated[int, Field(ge=0, le=8192)] = 0
+    """With hires_height: the size instead of the scale. A side of 0 follows from the other one."""
+    hires_height: Annotated[int, Field(ge=0, le=8192)] = 0
+    hires_upscaler: Name = ""
+    """What enlarges; "" is Latent."""
+    hires_steps: Steps | None = None
+    """Of the ladder that is repainted on; None: as many as steps."""
+    hires_strength: Share = 0.7
+    hires_prompt: Text = ""
+    """"" is the same prompt."""
+    hires_negative_prompt: Text = ""
+    hires_checkpoint: Name = ""
+    """"" is the same, as in the next four."""
+    hires_sampler: Name = ""
+    hires_schedule: Name = ""
+    hires_guidance: Guidance | None = None
+    tile: Tile = 0
+    """For what is drawn or decoded in tiles: pixels of the finished picture."""
     original_width: Side = 0
     """SDXL's size conditioning: the size the picture claims to have had; 0 is its own."""
     original_height: Side = 0
@@ -157,11 +216,70 @@ class GenerationRequest:
         """How many pictures the job makes."""
         return self.batch_size * self.batch_count
 
+    @property
+    def is_extended(self) -> bool:
+        """Whether the picture grows at some side."""
+        return bool(self.extend_left or self.extend_top or self.extend_right or self.extend_bottom)
 
-_ADAPTER = TypeAdapter(GenerationRequest)
+    @property
+    def has_hires(self) -> bool:
+        """Whether a second pass is asked for."""
+        return self.hires_scale != 1 or bool(self.hires_width or self.hires_height)
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+class EnlargeRequest:
+    """A finished picture made larger. The fields from prompt on count for a checkpoint that enlarges."""
+
+    image: Picture = ""
+    upscaler: Name = "Lanczos"
+    """A filter, a file of the upscalers' folders, or a checkpoint of a family that enlarges, by its title."""
+    second_upscaler: Name = ""
+    """Mixed in; "" is none."""
+    second_share: Share = 0.5
+    scale: Annotated[float, Field(ge=1, le=8)] = 2.0
+    width: Annotated[int, Field(ge=0, le=16384)] = 0
+    """With height: the size instead of the scale. A side of 0 follows from the other one."""
+    height: Annotated[int, Field(ge=0, le=16384)] = 0
+    crop: bool = True
+    """Cut other proportions off; else the picture covers the size."""
+    tile: Tile = 0
+    """Pixels of the picture that is enlarged."""
+    tile_overlap: Annotated[int, Field(ge=0, le=1024)] = 16
+    prompt: Text = ""
+    negative_prompt: Text = ""
+    noise_level: Annotated[int, Field(ge=0, le=999)] | None = None
+    steps: Steps | None = None
+    guidance: Guidance | None = None
+    seed: Seed = -1
+
+    @property
+    def pictures(self) -> int:
+        return 1
+
+    @property
+    def batch_size(self) -> int:
+        return 1
+
+    @property
+    def batch_count(self) -> int:
+        return 1
+
+
+Request = GenerationRequest | EnlargeRequest
+"""What a job can be."""
+_ADAPTERS: dict[type[Request], TypeAdapter[Any]] = {
+    GenerationRequest: TypeAdapter(GenerationRequest),
+    EnlargeRequest: TypeAdapter(EnlargeRequest),
+}
 FIELDS = {field.name: field for field in dataclasses.fields(GenerationRequest)}
 PICTURES = ("image", "second_image", "mask", "depth", "map")
 """The fields that name a kept picture."""
+
+
+def pictures_of(request: Request) -> dict[str, str]:
+    """The kept pictures that a request names, by field."""
+    return {field: name for field in PICTURES if (name := getattr(request, field, ""))}
 
 
 def request_from(values: Mapping[str, Any]) -> GenerationRequest:
@@ -171,27 +289,41 @@ def request_from(values: Mapping[str, Any]) -> GenerationRequest:
         FieldError: a field is unknown, of the wrong kind or out of its range; one sentence names the field,
             the value, and what would be right.
     """
+    return _checked(GenerationRequest, values)
+
+
+def enlarge_request_from(values: Mapping[str, Any]) -> EnlargeRequest:
+    """As request_from."""
+    return _checked(EnlargeRequest, values)
+
+
+_R = TypeVar("_R", GenerationRequest, EnlargeRequest)
+
+
+def _checked(kind: type[_R], values: Mapping[str, Any]) -> _R:
     try:
-        return GenerationRequest(**{str(name): value for name, value in values.items()})
+        return kind(**{str(name): value for name, value in values.items()})
     except ValidationError as error:
-        raise field_error(error) from None
+        raise field_error(error, kind) from None
 
 
-def request_to_dict(request: GenerationRequest) -> dict[str, Any]:
-    """Plain values, ready for JSON; request_from reads them back equal."""
-    values = {name: getattr(request, name) for name in FIELDS}
+def request_to_dict(request: Request) -> dict[str, Any]:
+    """Plain values, ready for JSON; request_from or enlarge_request_from reads them back equal."""
+    values = {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
+    if isinstance(request, EnlargeRequest):
+        return values
     return {**values, "boxes": [dataclasses.asdict(box) for box in request.boxes]}
 
 
-def limits(name: str) -> tuple[float, float]:
+def limits(name: str, kind: type[Request] = GenerationRequest) -> tuple[float, float]:
     """The least and the greatest value of a numeric field, for controls and help texts."""
-    schema = _ADAPTER.json_schema()["properties"][name]
+    schema = _ADAPTERS[kind].json_schema()["properties"][name]
     options = [schema, *schema.get("anyOf", [])]
     found = next(option for option in options if "maximum" in option)
     return found["minimum"], found["maximum"]
 
 
-def field_error(error: ValidationError) -> FieldError:
+def field_error(error: ValidationError, of: type[Request] = GenerationRequest) -> FieldError:
     """Pydantic's finding as one sentence of ours."""
     first = error.errors()[0]
     place = [str(part) for part in first["loc"] if not str(part).startswith(("constrained-", "function-"))]
@@ -199,25 +331,22 @@ def field_error(error: ValidationError) -> FieldError:
     label = field.replace("_", " ").capitalize()
     value, context, kind = first.get("input"), first.get("ctx", {}), first["type"]
     shown = _shown(value)
-    if kind == "multiple_of":
-        step = int(context["multiple_of"])
-        low, high = limits(field)
-        near = int(min(max(low, round(value / step) * step), high))
-        return FieldError(field, f"{label} {shown} is not a multiple of {step}. Try {near}.")
     if kind in ("greater_than_equal", "less_than_equal"):
-        low, high = (int(v) if float(v).is_integer() else v for v in limits(field))
+        low, high = (int(v) if float(v).is_integer() else v for v in limits(field, of))
         return FieldError(field, f"{label} {shown} is out of range. It can be {low} to {high}.")
     if kind == "string_too_long":
         return FieldError(field, f"{label} is too long. It can have {context['max_length']:,} characters.")
     if kind == "too_long":
         return FieldError(field, f"{label}: {context['actual_length']} are too many. There can be {context['max_length']}.")
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
-        return FieldError(field, f"No field is called {field!r}. Known: {', '.join(FIELDS)}.")
+        known = ", ".join(one.name for one in dataclasses.fields(of))
+        return FieldError(field, f"No field is called {field!r}. Known: {known}.")
     if kind == "literal_error":
         return FieldError(field, f"{label} {shown} is unknown. It can be {context['expected']}.")
     wanted = {
         "int": "a whole number",
         "float": "a number",
+        "bool": "true or false",
         "string": "text",
         "finite": "a finite number",
         "mapping": "a set of named values",

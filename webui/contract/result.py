@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from webui.contract.request import GenerationRequest
+from webui.contract.request import EnlargeRequest, GenerationRequest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,6 +34,22 @@ class GeneratedImage:
     request: GenerationRequest
     checkpoint: CheckpointName
     infotext: str
+    notes: tuple[str, ...] = ()
+    """Sentences for the user: what was done in another way than the request says at first sight."""
+
+
+@dataclass(frozen=True)
+class EnlargedImage:
+    """A finished picture made larger."""
+
+    image: Image
+    request: EnlargeRequest
+    infotext: str
+    """The picture's own, with what was done to it."""
+    notes: tuple[str, ...] = ()
+
+
+Result = GeneratedImage | EnlargedImage
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,6 @@ from torch import Tensor
 from webui.contract.parts import Denoise
 from webui.engine.sizes import Box, Size, drawn_size, grown, region
 
-FILLS = ("fill", "original", "latent noise", "latent nothing")
-"""What the masked part starts from, in the order of A1111's inpainting_fill 0 to 3."""
-
 
 def box(mask: Image.Image) -> Box | None:
     """The smallest box around all that is not 0; None where the mask is empty."""

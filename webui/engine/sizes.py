@@ -8,15 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
-from typing import Literal
 
 from webui.contract.errors import FieldError
+from webui.contract.request import ResizeMode
 
 Size = tuple[int, int]
 Box = tuple[int, int, int, int]
-ResizeMode = Literal["stretch", "crop", "fill", "latent"]
-RESIZE_MODES: tuple[ResizeMode, ...] = ("stretch", "crop", "fill", "latent")
-"""In the order of A1111's resize_mode 0 to 3: just resize, crop and resize, resize and fill, just resize (latent)."""
 
 
 def rounded(value: Fraction | Decimal | float | int) -> int:

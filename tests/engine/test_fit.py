@@ -12,7 +12,6 @@ from tests.engine.tables import family
 from webui.contract.errors import FieldError
 from webui.contract.request import Box, GenerationRequest
 from webui.engine import fit
-from webui.engine.inputs import no_pictures
 
 WORDS = replace(family(), label="Words", inputs=("prompt", "negative_prompt", "image", "strength"))
 LARGER = replace(WORDS, label="Larger", inputs=("image", "noise_level"), needs=("image",), enlarges=4, noise_levels=350)
@@ -28,7 +27,10 @@ def asked(**fields: Any) -> GenerationRequest:
     [
         (LARGER, asked(), "image", "Larger enlarges a picture: give it a picture (image)."),
         (DEEP, asked(), "image", "give it a depth map (depth) or a picture (image)."),
-        (WORDS, asked(mask="it"), "mask", "Words reads no mask"),
+        (replace(WORDS, inputs=("prompt",)), asked(mask="it"), "mask", "Words reads no mask"),
+        (WORDS, asked(mask="it"), "image", "There is a mask, but no picture that it belongs to"),
+        (WORDS, asked(extend_left=8), "image", "There is no picture to extend"),
+        (WORDS, asked(depth_near=0.0), "depth_near", "the same depth"),
         (WORDS, asked(class_label="3"), "class_label", "Words reads no class label"),
         (WORDS, asked(boxes=(Box("1", 0.0, 0.0, 1.0, 1.0),)), "boxes", "Words reads no boxes"),
         (WORDS, asked(noise_level=0), "noise_level", "Words reads no noise level"),
@@ -68,14 +70,15 @@ def test_a_refiner_needs_the_same_latents() -> None:
     [
         (WORDS, asked(), (0, 0), (512, 512)),
         (WORDS, asked(width=64, height=128, image="it"), (300, 200), (64, 128)),
-        (WORDS, asked(image="it"), (301, 203), (304, 200)),
-        (WORDS, asked(image="it"), (20, 9), (64, 64)),
-        (WORDS, asked(image="it", width=128), (301, 203), (128, 200)),
+        (WORDS, asked(image="it"), (301, 203), (301, 203)),
+        (WORDS, asked(image="it"), (20, 9), (142, 64)),
+        (WORDS, asked(image="it", width=128), (301, 203), (128, 203)),
+        (WORDS, asked(image="it", mask="it", only_masked=True), (301, 203), (512, 512)),
         (DEEP, asked(depth="it"), (96, 80), (96, 80)),
-        (LARGER, asked(image="it"), (100, 33), (384, 128)),
-        (LARGER, asked(image="it", width=64, height=64), (100, 33), (384, 128)),
+        (LARGER, asked(image="it"), (100, 33), (400, 132)),
+        (LARGER, asked(image="it", width=64, height=64), (100, 33), (400, 132)),
         (LARGER, asked(image="it"), (1, 1), (64, 64)),
-        (replace(WORDS, size_step=32), asked(image="it"), (100, 200), (96, 192)),
+        (replace(WORDS, size_step=32), asked(image="it"), (100, 200), (100, 200)),
     ],
 )
 def test_the_size_is_what_was_asked_or_that_of_the_picture(
@@ -84,9 +87,18 @@ def test_the_size_is_what_was_asked_or_that_of_the_picture(
     assert fit.size(wish, row, lambda _: Image.new("RGB", picture)) == size
 
 
-def test_a_side_that_the_network_cannot_halve_is_refused_with_the_nearest() -> None:
-    with pytest.raises(FieldError, match="Width 264 is not a multiple of 32"):
-        fit.size(asked(width=264), replace(WORDS, size_step=32), no_pictures)
+def test_what_is_added_at_the_sides_comes_on_top_of_the_size_unless_only_a_part_is_drawn() -> None:
+    wish = asked(image="it", width=100, height=80, extend_left=10, extend_bottom=3)
+    assert fit.drawn(wish) == (110, 83)
+    assert fit.drawn(replace(wish, only_masked=True)) == (100, 80)
+
+
+def test_hires_fix_needs_a_checkpoint_that_repaints_and_no_mask() -> None:
+    fit.check_hires(asked(hires_scale=2.0), WORDS)
+    with pytest.raises(FieldError, match="cannot be used with a mask"):
+        fit.check_hires(asked(hires_scale=2.0, mask="it"), WORDS)
+    with pytest.raises(FieldError, match="Larger repaints no picture"):
+        fit.check_hires(asked(hires_scale=2.0), LARGER)
 
 
 def test_what_would_be_larger_than_anything_can_be_is_refused() -> None:

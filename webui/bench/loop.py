@@ -82,7 +82,7 @@ def ours(sampler: str, parts: Parts) -> Callable[[int], None]:
         (batch,) = plan.batches(request)
         with torch.inference_mode():
             walk = begin(request, batch, model, generate.table_of(model), parts, Inputs(size=(SIDE, SIDE)))
-            generate.sample(request, batch, batch.stages[0], model, parts, bar, walk)
+            generate.sample(request, batch.passes[0].stages[0], model, parts, bar, walk, batch.share(0, 1))
 
     return run
 

@@ -24,6 +24,7 @@ from webui.checkpoints.load import load
 from webui.checkpoints.model import Model
 from webui.checkpoints.placing import place
 from webui.checkpoints.prediction import prediction_of
+from webui.checkpoints.upscalers import Upscalers
 from webui.contract.errors import CheckpointError, CheckpointReadError
 
 _log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Checkpoints:
         host_memory_share: of the memory that is free at start, for checkpoints that are not in use.
         shelf: files that are not bundled, and that some families need.
         dtype: the number format to compute in; None: the one that is found to be fastest here.
+        upscalers: networks that enlarge finished pictures; None: there are none.
     """
 
     def __init__(
@@ -66,9 +68,11 @@ class Checkpoints:
         host_memory_share: float = 0.5,
         shelf: Shelf | None = None,
         dtype: torch.dtype | None = None,
+        upscalers: Upscalers | None = None,
     ) -> None:
         self.catalog = catalog
         self.shelf = shelf
+        self.upscalers = upscalers or Upscalers((), device)
         self.device = device
         self._chosen = chosen
         self._kept = kept

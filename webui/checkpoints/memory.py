@@ -32,17 +32,33 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def picture_bytes(family: Family, batch: int, width: int, height: int, bytes_per_value: int = 4) -> int:
-    """About the most that a batch needs beyond the weights.
+def total_bytes(device: torch.device) -> int:
+    """Bytes that the device has in all: what does not change while the program runs, so decisions made by it stay the same."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[1])
+    return int(psutil.virtual_memory().total)
 
-    The decoder's last level works on whole pixels with its two narrowest widths (a convolution holds its input, its
-    output and the shortcut); the U-Net's first level holds both guidance sides of all skip connections. The pictures
-    of a batch are decoded one by one.
+
+def decoding_bytes(family: Family, pixels: int, bytes_per_value: int = 4) -> int:
+    """About the most that decoding so many pixels at once needs: the decoder's last level works on whole pixels with its
+    two narrowest widths (a convolution holds its input, its output and the shortcut)."""
+    return pixels * 7 * family.decoder_width * bytes_per_value
+
+
+def network_bytes(family: Family, pictures: int, pixels: int, bytes_per_value: int = 4) -> int:
+    """About the most that the U-Net needs: its first level holds both guidance sides of all skip connections."""
+    cells = pixels // family.latent_factor**2
+    return 2 * pictures * cells * 24 * family.network_width * bytes_per_value
+
+
+def picture_bytes(family: Family, batch: int, width: int, height: int, network_tile: int = 0, decoder_tile: int = 0) -> int:
+    """About the most that a batch needs beyond the weights. The pictures of a batch are decoded one by one.
+
+    Args:
+        network_tile, decoder_tile: pixels of a side of what each sees at once; 0: all.
     """
-    decoding = width * height * 7 * family.decoder_width * bytes_per_value
-    cells = (width // family.latent_factor) * (height // family.latent_factor)
-    network = 2 * batch * cells * 24 * family.network_width * bytes_per_value
-    return max(decoding, network) + batch * width * height * 16
+    seen, decoded = (min(width, tile or width) * min(height, tile or height) for tile in (network_tile, decoder_tile))
+    return max(decoding_bytes(family, decoded), network_bytes(family, batch, seen)) + batch * width * height * 16
 
 
 def require(needed: int, device: torch.device, width: int, height: int, batch: int) -> None:

@@ -100,7 +100,7 @@ class Conditioning:
 class Inputs:
     """What one picture is made of beside words: the request's pictures as tensors, and its own noise. None: not asked.
 
-    H, W are the pixels of the picture to draw, where nothing else is said.
+    H, W are the pixels that the network draws, where nothing else is said: multiples of what it needs.
     """
 
     size: tuple[int, int] = (0, 0)

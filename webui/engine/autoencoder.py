@@ -13,43 +13,65 @@ from torch import Tensor
 
 from webui.checkpoints.model import Model
 from webui.contract.errors import WebUIError
+from webui.engine import tiling
 
 _log = logging.getLogger(__name__)
+LOOKS = 3
+"""So many samples each way, of a picture that is seen in tiles, tell its group norms what the whole is like."""
+ATTENDED = 256 * 256
+"""Latents that the decoder's attention sees at once; it costs their square."""
+ROWS = 1024
 
 
-def encode(pixels: Tensor, model: Model) -> Tensor:
-    """Latents (B, C, h, w), float32 and scaled as the network sees them, of pixels (B, 3, H, W) in [-1, 1].
+def encode(pixels: Tensor, model: Model, tile: int = 0) -> Tensor:
+    """Latents (B, C, h, w), float32 and scaled as the network sees them, of pixels (B, 3, H, W) in [-1, 1], whose sides are
+    multiples of the latent factor.
 
     Of a KL autoencoder the mean of what it says, not a draw from it, so that the same picture has the same latents; of a
     VQ autoencoder what comes before rounding to its code book (Rombach et al. 2022, arXiv:2112.10752, section 3.1).
+
+    Args:
+        tile: pixels of a side that are seen at once, for one picture; 0: all.
     """
-    return _finite(lambda dtype: _encode(pixels, model, dtype), model) * model.family.latent_scale
+    return _finite(lambda dtype: _encode(pixels, model, dtype, tile), model) * model.family.latent_scale
 
 
-def _encode(pixels: Tensor, model: Model, dtype: torch.dtype) -> Tensor:
-    x = pixels.to(model.device, dtype).contiguous(memory_format=model.memory_format)
-    with torch.inference_mode():
+def _encode(pixels: Tensor, model: Model, dtype: torch.dtype, tile: int) -> Tensor:
+    def run(part: Tensor) -> Tensor:
+        x = part.to(model.device, dtype).contiguous(memory_format=model.memory_format)
         encoded = model.autoencoder.encode(x)
         z: Tensor = encoded.latents if model.family.autoencoder == "vq" else encoded.latent_dist.mean
-    return z.float()
+        return z.float()
+
+    factor = model.family.latent_factor
+    with torch.inference_mode():
+        if not 0 < tile < max(pixels.shape[-2:]):
+            return run(pixels)
+        parts = tiling.samples((pixels.shape[-2] // factor, pixels.shape[-1] // factor), max(tile // factor // LOOKS, 1), LOOKS)
+        look = torch.cat([pixels[..., t * factor : b * factor, lf * factor : r * factor] for t, lf, b, r in parts])
+        with tiling.shared_norms(model.autoencoder.encoder, lambda: run(look)):
+            return tiling.encode(run, pixels, factor, tile=tile // factor).to(model.device)
 
 
-def decode(latents: Tensor, model: Model) -> Image.Image:
+def decode(latents: Tensor, model: Model, tile: int = 0) -> Image.Image:
     """One picture from clean latents (1, C, h, w), scaled as the network sees them.
+
+    Args:
+        tile: pixels of a side that are decoded at once; 0: all.
 
     Raises:
         WebUIError: the picture is not finite.
     """
-    return to_image(decoded(latents, model))
+    return to_image(decoded(latents, model, tile))
 
 
-def decoded(latents: Tensor, model: Model) -> Tensor:
+def decoded(latents: Tensor, model: Model, tile: int = 0) -> Tensor:
     """Pixels (B, 3, H, W), about [-1, 1], float32, of clean latents; a VQ autoencoder rounds them to its code book first.
 
     Raises:
         WebUIError: they are not finite.
     """
-    pixels = _finite(lambda dtype: _decode(latents, model, dtype), model)
+    pixels = _finite(lambda dtype: _decode(latents, model, dtype, tile), model)
     if not bool(torch.isfinite(pixels).all()):
         raise WebUIError(
             "The picture came out as numbers that are not finite. Try fewer steps, a lower guidance, or another sampler."
@@ -70,16 +92,40 @@ def _finite(run: Callable[[torch.dtype], Tensor], model: Model) -> Tensor:
     return made
 
 
-def _decode(latents: Tensor, model: Model, dtype: torch.dtype) -> Tensor:
+def _decode(latents: Tensor, model: Model, dtype: torch.dtype, tile: int = 0) -> Tensor:
+    factor = model.family.latent_factor
     z = (latents / model.family.latent_scale).to(dtype).contiguous(memory_format=model.memory_format)
     with torch.inference_mode():
+        if 0 < tile < max(z.shape[-2:]) * factor:
+            return _decode_tiled(z, model, tile // factor)
         return model.autoencoder.decode(z, return_dict=False)[0].float()
+
+
+def _decode_tiled(z: Tensor, model: Model, tile: int) -> Tensor:
+    """As one picture, in tiles of so many latents: see webui.engine.tiling for what is shared and why."""
+    network = model.autoencoder
+    if model.family.autoencoder == "vq":
+        z = network.quantize(z)[0]
+    if network.post_quant_conv is not None:
+        z = network.post_quant_conv(z)
+    first, run = tiling.halves(network.decoder)
+    if z.shape[-2] * z.shape[-1] <= ATTENDED:
+        z = first(z)
+    else:
+        run = network.decoder
+    parts = tiling.samples((z.shape[-2], z.shape[-1]), max(tile // LOOKS, 1), LOOKS)
+    look = torch.cat([z[..., top:bottom, left:right] for top, left, bottom, right in parts])
+    with tiling.shared_norms(network.decoder, lambda: run(look)):
+        return tiling.decode(lambda part: run(part).float(), z, model.family.latent_factor, tile=tile)
 
 
 def to_image(pixels: Tensor) -> Image.Image:
     """Pixels (1, 3, H, W) in [-1, 1] as an 8-bit picture."""
-    values = pixels[0].clamp(-1, 1).add(1).mul(127.5).round_().to(torch.uint8)
-    return Image.fromarray(np.ascontiguousarray(values.permute(1, 2, 0).cpu().numpy()))
+    values = np.empty((pixels.shape[-2], pixels.shape[-1], 3), dtype=np.uint8)
+    for top in range(0, len(values), ROWS):  # a large picture is not held as floats several times
+        rows = pixels[0, :, top : top + ROWS].clamp(-1, 1).add(1).mul(127.5).round_().to(torch.uint8)
+        values[top : top + ROWS] = rows.permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(values)
 
 
 def preview(latents: Tensor, model: Model) -> Image.Image:

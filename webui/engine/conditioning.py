@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import torch
 
@@ -11,6 +11,7 @@ from webui.checkpoints.model import Model
 from webui.contract.errors import PluginError
 from webui.contract.parts import Conditioning, Inputs, Parts
 from webui.contract.request import GenerationRequest
+from webui.engine.tiling import Window
 
 Sides = tuple[Conditioning, Conditioning]
 """(positive, negative)"""
@@ -58,6 +59,11 @@ def stacked(pictures: Iterable[Conditioning]) -> Conditioning:
     every = list(pictures)
     values = {field.name: [getattr(one, field.name) for one in every] for field in fields(Conditioning)}
     return Conditioning(**{name: torch.cat(tensors) for name, tensors in values.items() if tensors[0] is not None})
+
+
+def seen_through(window: Window, whole: Conditioning) -> Conditioning:
+    """What belongs to a window of the latents."""
+    return whole if whole.concat is None else replace(whole, concat=window.of(whole.concat))
 
 
 def batched(sides: Iterable[Conditioning], size: int) -> Conditioning:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from webui.contract.errors import FieldError
 from webui.contract.parts import Family
 from webui.contract.request import PICTURES, GenerationRequest, limits
-from webui.engine.inputs import Pictures
+from webui.engine.canvas import Pictures
+from webui.engine.sizes import Size, enlarge, grown
 
 GIVE = {
     "image": "a picture (image)",
@@ -18,18 +19,28 @@ GIVE = {
 """How a sentence asks for a field."""
 READ = (*PICTURES, "class_label", "boxes", "noise_level")
 """Fields that are refused by a family that does not read them, rather than passed over."""
+WHERE = {"upscale": "the Upscale tab", "inpaint": "the Inpaint tab", "depth": "the Depth tab", "img2img": "the img2img tab"}
+"""Where the page gives a family what it needs."""
 
 
 def check(request: GenerationRequest, family: Family) -> None:
     """Raises FieldError, in one sentence, where the checkpoint needs something that is not there, or was given something
     that it does not read."""
     check_needs(request, family)
+    repaints = "strength" in family.inputs or "mask" in family.inputs
     for field in READ:
-        if field not in family.inputs and getattr(request, field) not in ("", (), None):
+        is_read = field in family.inputs or (field == "mask" and repaints)
+        if not is_read and getattr(request, field) not in ("", (), None):
             thing = field.replace("_", " ")
             raise FieldError(field, f"{family.label} reads no {thing}: leave it out, or choose a checkpoint that does.")
     if request.second_image and not request.image:
         raise FieldError("image", "There is a second picture to mix in, but no first one: give it one (image).")
+    if request.mask and not request.image:
+        raise FieldError("image", "There is a mask, but no picture that it belongs to: give it one (image).")
+    if request.is_extended and not (request.image and repaints):
+        raise FieldError("image", "There is no picture to extend: give it one (image), and a checkpoint that repaints.")
+    if request.depth_near == request.depth_far:
+        raise FieldError("depth_near", "Nearest and farthest are the same depth, so nothing is left of the map. Move one.")
     if family.noise_levels and (request.noise_level or 0) >= family.noise_levels:
         raise FieldError(
             "noise_level",
@@ -45,13 +56,14 @@ def check_needs(request: GenerationRequest, family: Family) -> None:
         fields = need.split("|")  # one of them is enough
         if not any(getattr(request, field) for field in fields):
             does = "enlarges a picture" if family.enlarges > 1 else "does not draw from words alone"
-            raise FieldError(fields[-1], f"{family.label} {does}: give it {' or '.join(GIVE[field] for field in fields)}.")
+            where = f", as in {WHERE[family.does]}" if family.does in WHERE else ""
+            given = " or ".join(GIVE[field] for field in fields)
+            raise FieldError(fields[-1], f"{family.label} {does}: give it {given}{where}.")
 
 
 def check_refiner(request: GenerationRequest, family: Family, other: Family) -> None:
     """Raises FieldError where the second checkpoint cannot go on from the first one's latents."""
-    same = ("autoencoder", "latent_channels", "latent_factor", "latent_scale", "beta_start", "beta_end")
-    if other.network == "none" or any(getattr(family, name) != getattr(other, name) for name in same):
+    if other.network == "none" or not has_same_latents(family, other):
         raise FieldError(
             "refiner",
             f"{other.label} cannot go on where {family.label} stops: their latents differ. Choose a refiner of the same line.",
@@ -59,39 +71,58 @@ def check_refiner(request: GenerationRequest, family: Family, other: Family) -> 
     check_needs(request, other)
 
 
-def size(request: GenerationRequest, family: Family, pictures: Pictures) -> tuple[int, int]:
-    """(width, height) of what will be drawn: the size that was asked, else that of the picture it is made from, else the
-    native one. A family that enlarges has no choice: so many times its picture, whose sides are rounded to what its network
-    can halve, at least 8 pixels.
+def has_same_latents(family: Family, other: Family) -> bool:
+    same = ("autoencoder", "latent_channels", "latent_factor", "latent_scale", "beta_start", "beta_end")
+    return all(getattr(family, name) == getattr(other, name) for name in same)
+
+
+def check_hires(request: GenerationRequest, family: Family) -> None:
+    """Raises FieldError where there can be no second pass, by a checkpoint of a family."""
+    if request.mask or request.is_extended:
+        raise FieldError(
+            "hires_scale", "Hires fix repaints the whole picture, so it cannot be used with a mask. Fill in first, then enlarge."
+        )
+    if "strength" not in family.inputs:
+        raise FieldError("hires_scale", f"{family.label} repaints no picture, so it cannot do hires fix. Leave hires fix out.")
+
+
+def size(request: GenerationRequest, family: Family, pictures: Pictures) -> Size:
+    """(width, height) for a complete request: what was asked, else that of the picture it is made from, else the native one.
+    A family that enlarges has no choice: so many times its picture.
+
+    A picture whose shorter side is below what can be drawn is enlarged to that, with its proportions kept.
 
     Raises:
-        FieldError: a side is no multiple of what the network needs, or too large.
+        FieldError: too large.
     """
     sources = (getattr(request, name) for name in ("image", "map", "depth") if name in family.inputs)
     source = next((name for name in sources if name), "")
     given = pictures(source).size if source else None
+    least, most = (int(limit) for limit in limits("width"))
     if family.enlarges > 1 and given:
-        step = max(8, family.size_step // family.enlarges)
-        width, height = (family.enlarges * _rounded(side, step, 64 // family.enlarges) for side in given)
-        _, most = limits("width")
+        width, height = (family.enlarges * side for side in given)
         if max(width, height) > most:
             raise FieldError(
                 "image",
-                f"{family.label} makes {width} x {height} of this picture, a side can have {int(most)}. Give it a smaller one.",
+                f"{family.label} makes {width} x {height} of this picture, a side can have {most}. Give it a smaller one.",
             )
-        return width, height
-    own = [_rounded(side, family.size_step, 64) for side in given or (family.native_size, family.native_size)]
+        return max(width, least), max(height, least)
+    if given is None or (request.only_masked and (request.mask or request.is_extended)):
+        own = (family.native_size, family.native_size)
+    else:
+        own = given
+        if min(own) < least:
+            own = enlarge(own, to=(least, least), crop=False, most=1 << 24).size
     width, height = request.width or own[0], request.height or own[1]
-    for field, side in (("width", width), ("height", height)):
-        if side % family.size_step:
-            near = _rounded(side, family.size_step, 64)
-            raise FieldError(
-                field,
-                f"{field.capitalize()} {side} is not a multiple of {family.size_step}, as {family.label} needs. Try {near}.",
-            )
+    if max(width, height) > most:
+        raise FieldError("image", f"The picture has {own[0]} x {own[1]} pixels, a side can have {most}. Say a smaller size.")
     return width, height
 
 
-def _rounded(side: int, step: int, least: int) -> int:
-    """The nearest multiple of step, at least `least`."""
-    return max(-(-least // step) * step, round(side / step) * step)
+def drawn(request: GenerationRequest) -> Size:
+    """What a complete request draws, in pixels: with what is added at the sides, where all of it is drawn."""
+    assert request.width and request.height
+    if request.only_masked or not request.is_extended:
+        return request.width, request.height
+    sides = (request.extend_left, request.extend_top, request.extend_right, request.extend_bottom)
+    return grown((request.width, request.height), *sides)[0]

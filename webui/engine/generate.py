@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from webui.checkpoints import memory
 from webui.checkpoints.manager import Checkpoints
 from webui.checkpoints.model import Model
 from webui.contract import infotext
-from webui.contract.parts import Parts
+from webui.contract.parts import Conditioning, Denoise, Parts
 from webui.contract.request import GenerationRequest
 from webui.contract.result import CheckpointName, GeneratedImage
 from webui.engine import autoencoder, plan
-from webui.engine.conditioning import condition
+from webui.engine.canvas import Canvas, Pictures, canvas_of, finished, no_pictures
+from webui.engine.conditioning import condition, seen_through
 from webui.engine.guidance import guide
-from webui.engine.inputs import Pictures, no_pictures, read
-from webui.engine.plan import Batch, Stage
-from webui.engine.start import Walk, begin, given_back
+from webui.engine.hires import Painted, Repainting
+from webui.engine.inputs import FROM_NOISE, Start, read, start_of
+from webui.engine.masks import held
+from webui.engine.plan import Batch, Pass, Stage
+from webui.engine.start import Walk, begin
 from webui.engine.table import NoiseTable
-from webui.engine.watch import Observer, Unobserved, watch
+from webui.engine.tiles import WHOLE, Tiles, tiles_of
+from webui.engine.tiling import Window, in_windows
+from webui.engine.watch import Observer, Share, Stopping, Unobserved, watch
 
 
 def generate(
@@ -44,56 +50,110 @@ def generate(
         RequestError, CheckpointError: before anything is drawn.
         Interrupted: the observer wished to stop; what was yielded is finished.
     """
-    request = plan.complete(request, checkpoints, parts, pictures)
-    for batch in plan.batches(request):
+    planned = plan.plan(request, checkpoints, parts, pictures)
+    studio = Studio(checkpoints, parts, observer or Unobserved(), pictures)
+    for batch in plan.batches(planned.request):
         if batch.first + len(batch.seeds) <= skip:
             continue
-        yield from draw(request, batch, checkpoints, parts, observer or Unobserved(), pictures)
+        for picture in studio.draw(planned.request, batch):
+            yield replace(picture, notes=tuple(dict.fromkeys((*planned.notes, *picture.notes))))
 
 
-def draw(
-    request: GenerationRequest,
-    batch: Batch,
-    checkpoints: Checkpoints,
-    parts: Parts,
-    observer: Observer,
-    pictures: Pictures = no_pictures,
-) -> Iterator[GeneratedImage]:
-    """Draw one batch through its stages, all on one ladder. Its pictures come from the last one."""
-    walk: Walk | None = None
-    name: CheckpointName | None = None
-    for stage in batch.stages:
-        with checkpoints.use(stage.checkpoint) as model:
-            with memory.shortage(stage.width, stage.height), torch.inference_mode():
-                name = name or model.name
-                if walk is None:
-                    inputs = read(request, model.family, pictures)
-                    walk = begin(request, batch, model, table_of(model), parts, inputs)
-                walk = replace(walk, x=sample(request, batch, stage, model, parts, observer, walk))
-            for i in range(len(batch.seeds) if stage.is_last else 0):
-                with memory.shortage(stage.width, stage.height):
-                    image = given_back(walk, i) or autoencoder.decode(walk.x[i : i + 1], model)
+@dataclass(frozen=True)
+class Studio:
+    """What a request is drawn with."""
+
+    checkpoints: Checkpoints
+    parts: Parts
+    observer: Observer
+    pictures: Pictures
+
+    def draw(self, request: GenerationRequest, batch: Batch) -> Iterator[GeneratedImage]:
+        """One batch through its passes; its pictures come from the last one."""
+        before: list[Painted] = []
+        for number, one in enumerate(batch.passes):
+            share = batch.share(number, request.pictures)
+            painted = self.paint(one, batch, share, before)
+            if number < len(batch.passes) - 1:
+                before = list(painted)
+                continue
+            for i, picture in enumerate(painted):
                 exact = plan.of_picture(request, batch, i)
-                yield GeneratedImage(image, exact, name, infotext.write(exact, name))
+                text = infotext.write(exact, picture.checkpoint)
+                yield GeneratedImage(picture.image(), exact, picture.checkpoint, text, picture.notes)
+
+    def paint(self, one: Pass, batch: Batch, share: Share, before: list[Painted]) -> Iterator[Painted]:
+        """One walk through its stages, all on one ladder, and its pictures."""
+        walk: Walk | None = None
+        for stage in one.stages:
+            with self.checkpoints.use(stage.checkpoint) as model:
+                with memory.shortage(*one.size), torch.inference_mode():
+                    if walk is None:
+                        name = before[0].checkpoint if before else model.name
+                        canvas = canvas_of(one.request, model.family, self.pictures)
+                        tiles = tiles_of(model.family, canvas.padded, one.request.tile, model.device)
+                        start, canvases = self.start(one, canvas, model, batch, before, tiles)
+                        inputs = read(one.request, model.family, self.pictures, canvas)
+                        table = table_of(model)
+                        walk = begin(one.request, batch, model, table, self.parts, inputs, start, one.steps, tiles.autoencoder)
+                    if one.steps:
+                        walk = replace(walk, x=sample(one.request, stage, model, self.parts, self.observer, walk, share, tiles))
+                for i in range(len(batch.seeds) if stage.is_last else 0):
+                    yield self.picture(one, canvases[i], walk.x[i : i + 1], model, name, tiles)
+
+    def start(
+        self, one: Pass, canvas: Canvas, model: Model, batch: Batch, before: list[Painted], tiles: Tiles
+    ) -> tuple[Start, list[Canvas]]:
+        """What the walk begins with, and the canvas of each picture."""
+        if one.growth is None:
+            start = start_of(one.request, model.family, canvas, one.steps) if one.steps else FROM_NOISE
+            return start, [canvas] * len(batch.seeds)
+        again = Repainting(one.request, one.growth, one.steps, batch.seeds)
+        return again.begin(canvas, before, model, self.checkpoints, self.draw_one, self.observer.should_stop, tiles)
+
+    def draw_one(self, request: GenerationRequest, image: Image.Image) -> Image.Image:
+        """A picture drawn of another one, on the way."""
+        made = generate(request, self.checkpoints, self.parts, Stopping(self.observer), pictures=lambda _: image)
+        return next(made).image
+
+    def picture(self, one: Pass, canvas: Canvas, latents: Tensor, model: Model, name: CheckpointName, tiles: Tiles) -> Painted:
+        """A finished picture of the walk, decoded when it is first looked at."""
+
+        def drawn() -> Image.Image:
+            if not one.steps and canvas.image is not None:
+                return canvas.image  # nothing was painted: the same bytes, past the autoencoder
+            with memory.shortage(*one.size):
+                whole = autoencoder.decode(latents, model, tiles.autoencoder)
+                return finished(canvas, whole.crop((0, 0, *canvas.size)), one.request)
+
+        return Painted(latents, name, drawn, canvas.notes)
 
 
 def sample(
-    request: GenerationRequest, batch: Batch, stage: Stage, model: Model, parts: Parts, observer: Observer, walk: Walk
+    request: GenerationRequest,
+    stage: Stage,
+    model: Model,
+    parts: Parts,
+    observer: Observer,
+    walk: Walk,
+    share: Share,
+    tiles: Tiles = WHOLE,
 ) -> Tensor:
-    """One stage of the walk: latents (B, C, h, w), clean after the last stage."""
-    table, together = table_of(model), len(batch.seeds)
+    """One stage of a walk: latents (B, C, h, w), clean after the last stage."""
+    table = table_of(model)
     positive, negative = condition(request, model, parts, walk.inputs)
-    guided = guide(model, table, positive, negative, request.guidance or 0, together)
-    denoise = watch(
-        guided,
-        walk.sigmas,
-        observer,
-        batch.first,
-        request.pictures,
-        together,
-        lambda clean: autoencoder.preview(clean, model),
-        stage.first,
-    )
+    scale = request.guidance or 0
+
+    def guided(window: Window | None = None) -> Denoise:
+        sides: tuple[Conditioning, Conditioning] = (positive, negative)
+        if window is not None:
+            sides = (seen_through(window, positive), seen_through(window, negative))
+        return guide(model, table, *sides, scale, share.together)
+
+    denoise = in_windows(guided, walk.x, tiles.latents(model.family), observer.should_stop) if tiles.network else guided()
+    if walk.original is not None and walk.strength is not None:
+        denoise = held(denoise, walk.original, walk.strength, walk.sigmas)
+    denoise = watch(denoise, walk.sigmas, observer, share, lambda clean: autoencoder.preview(clean, model), stage.first)
     sampler = parts.samplers[request.sampler]
     options = plan.sampler_options(sampler, request)
     latents: Tensor = sampler.function(denoise, walk.x, walk.sigmas[stage.first : stage.last + 1], walk.noise, **options)

@@ -18,7 +18,12 @@ from webui.contract.errors import CheckpointReadError, FieldError
 from webui.contract.parts import Family, Parts, SamplerPart
 from webui.contract.request import LAST_SEED, GenerationRequest
 from webui.engine import fit
-from webui.engine.inputs import Pictures, no_pictures
+from webui.engine.canvas import Pictures, no_pictures
+from webui.engine.enlarging import named
+from webui.engine.resizing import LATENT_MODES
+from webui.engine.sizes import Enlargement, Size, enlarge, padded, steps_of
+from webui.engine.tiles import tiles_of
+from webui.engine.watch import Share
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,29 @@ class Stage:
     """A part of the walk down the noise levels, with one checkpoint."""
 
     checkpoint: str
-    width: int
-    height: int
     first: int
     """Rung of the walk's ladder at which it begins; 0 is the noisiest."""
     last: int
     is_last: bool = True
     """Whether its latents are the picture's."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One walk down the noise levels, from its own start: the picture, or its hires repainting."""
+
+    request: GenerationRequest
+    """What is asked of this walk."""
+    stages: tuple[Stage, ...]
+    size: Size
+    """(width, height) that is drawn, before padding; of a masked part, about that."""
+    growth: Enlargement | None = None
+    """Of the picture that is repainted, in a second pass."""
+
+    @property
+    def steps(self) -> int:
+        """That are walked."""
+        return self.stages[-1].last
 
 
 @dataclass(frozen=True)
@@ -43,7 +64,30 @@ class Batch:
     """Index of its first picture in the job."""
     seeds: tuple[int, ...]
     variation_seeds: tuple[int, ...]
-    stages: tuple[Stage, ...]
+    passes: tuple[Pass, ...]
+
+    def share(self, number: int, pictures: int) -> Share:
+        """Where the walk of a pass lies in the job: by steps and pixels, which is about its time."""
+        works = [one.steps * one.size[0] * one.size[1] for one in self.passes]
+        total = sum(works) or 1
+        before = sum(one.steps for one in self.passes[:number])
+        return Share(
+            self.first,
+            pictures,
+            len(self.seeds),
+            sum(one.steps for one in self.passes),
+            before,
+            sum(works[:number]) / total,
+            sum(works[: number + 1]) / total,
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request with nothing left open, and what the user should know of it."""
+
+    request: GenerationRequest
+    notes: tuple[str, ...] = ()
 
 
 def complete(
@@ -56,17 +100,23 @@ def complete(
             that the checkpoint needs and was not given, or was given and does not read.
         CheckpointError: no such checkpoint, or one that cannot be read.
     """
-    entry = checkpoints.find(request.checkpoint)
+    return plan(request, checkpoints, parts, pictures).request
+
+
+def plan(request: GenerationRequest, checkpoints: Checkpoints, parts: Parts, pictures: Pictures = no_pictures) -> Plan:
+    """As complete, with notes."""
+    entry, notes = _checkpoint(request, checkpoints)
     family = readable(entry)
     fit.check(request, family)
     sampler = parts.samplers[request.sampler or family.sampler]
-    automatic = request.schedule.casefold() in ("", "automatic")
     width, height = fit.size(request, family, pictures)
+    if family.enlarges > 1 and (request.width or width, request.height or height) != (width, height):
+        notes += (f"{family.label} makes a picture {family.enlarges} times as large: {width} x {height}.",)
     done = replace(
         request,
         checkpoint=entry.title,
         sampler=sampler.name,
-        schedule="Automatic" if automatic else parts.schedules[request.schedule].name,
+        schedule=_schedule(request.schedule, parts),
         steps=request.steps or family.steps,
         guidance=family.guidance if request.guidance is None else request.guidance,
         width=width,
@@ -79,14 +129,80 @@ def complete(
         refiner=checkpoints.find(request.refiner).title if request.refiner else "",
     )
     check_options(sampler, done.sampler_options)
-    needed = memory.picture_bytes(family, done.batch_size, width, height)
     if done.refiner:
-        other = checkpoints.find(done.refiner)
-        fit.check_refiner(done, family, readable(other))
-        needed = max(needed, memory.picture_bytes(readable(other), done.batch_size, width, height))
-        needed += 0 if other.title in checkpoints.resident() else other.size
-    memory.require(needed, checkpoints.device, width, height, done.batch_size)
-    return done
+        fit.check_refiner(done, family, readable(checkpoints.find(done.refiner)))
+    if done.has_hires:
+        done, more = _with_hires(done, family, checkpoints, parts)
+        notes += more
+    _require_memory(done, family, checkpoints)
+    return Plan(done, notes)
+
+
+def _checkpoint(request: GenerationRequest, checkpoints: Checkpoints) -> tuple[Entry, tuple[str, ...]]:
+    """The one that draws: as asked, but where depth is to guide and that one reads none, one that does."""
+    entry = checkpoints.find(request.checkpoint)
+    if not request.depth_guided or "depth" in readable(entry).inputs:
+        return entry, ()
+    resident = checkpoints.resident()
+    able = [other for other in checkpoints.entries() if not other.error and other.family and "depth" in other.family.inputs]
+    able.sort(key=lambda other: other.title not in resident)
+    if not able:
+        raise FieldError(
+            "depth_guided",
+            f"{entry.name} reads no depth, and no checkpoint here does. Put one, such as 512-depth-ema of SD 2, into "
+            "models/Stable-diffusion.",
+        )
+    return able[0], (f"{entry.name} reads no depth, so {able[0].name} draws this.",)
+
+
+def _schedule(name: str, parts: Parts) -> str:
+    return "Automatic" if name.casefold() in ("", "automatic") else parts.schedules[name].name
+
+
+def _with_hires(
+    done: GenerationRequest, family: Family, checkpoints: Checkpoints, parts: Parts
+) -> tuple[GenerationRequest, tuple[str, ...]]:
+    """The fields of the second pass filled in and checked, and a note where it cuts something off."""
+    other = readable(checkpoints.find(done.hires_checkpoint)) if done.hires_checkpoint else family
+    fit.check_hires(done, other)
+    done = replace(
+        done,
+        hires_upscaler=done.hires_upscaler or "Latent",
+        hires_steps=done.hires_steps or done.steps,
+        hires_checkpoint=checkpoints.find(done.hires_checkpoint).title if done.hires_checkpoint else "",
+        hires_sampler=parts.samplers[done.hires_sampler].name if done.hires_sampler else "",
+        hires_schedule=_schedule(done.hires_schedule, parts) if done.hires_schedule else "",
+    )
+    if done.hires_upscaler not in LATENT_MODES:
+        named(done.hires_upscaler, checkpoints)
+    elif not fit.has_same_latents(family, other):
+        raise FieldError("hires_upscaler", f"{other.label} has other latents than {family.label}. Choose another upscaler.")
+    return done, tuple(note for note in (hires(done).note,) if note)
+
+
+def hires(request: GenerationRequest) -> Enlargement:
+    """How the picture of a request grows by hires fix: the one place that page, job and infotext ask."""
+    assert request.width and request.height
+    to = (request.hires_width, request.hires_height)
+    try:
+        return enlarge((request.width, request.height), request.hires_scale, to, most=8192)
+    except FieldError as problem:
+        raise FieldError("hires_scale", str(problem)) from None
+
+
+def _require_memory(request: GenerationRequest, family: Family, checkpoints: Checkpoints) -> None:
+    """Raises MemoryLimitError where some walk of the request needs more than there is."""
+    for one in passes_of(request):
+        width, height = padded(one.size, family.size_step)
+        needed = 0
+        for title in {stage.checkpoint for stage in one.stages}:
+            row = readable(checkpoints.find(title))
+            tiles = tiles_of(row, (width, height), request.tile, checkpoints.device)
+            bytes_ = memory.picture_bytes(row, request.batch_size, width, height, tiles.network, tiles.autoencoder)
+            needed = max(needed, bytes_)
+        if request.refiner and request.refiner not in checkpoints.resident():
+            needed += checkpoints.find(request.refiner).size
+        memory.require(needed, checkpoints.device, *one.size, request.batch_size)
 
 
 def readable(entry: Entry) -> Family:
@@ -98,43 +214,58 @@ def readable(entry: Entry) -> Family:
 
 def batches(request: GenerationRequest) -> Iterator[Batch]:
     """The batches of a complete request, in order. Picture i has seed + i; above the largest seed it goes on at 0."""
-    stages = stages_of(request)
+    passes = passes_of(request)
     for first in range(0, request.pictures, request.batch_size):
         numbers = range(first, first + request.batch_size)
         yield Batch(
             first,
             tuple(following(request.seed, i) for i in numbers),
             tuple(following(request.variation_seed, i) for i in numbers) if request.variation_strength else (),
-            stages,
+            passes,
         )
+
+
+def passes_of(request: GenerationRequest) -> tuple[Pass, ...]:
+    """The walks of a complete request: the picture's, and with hires fix the one that repaints it larger."""
+    first = Pass(request, stages_of(request), fit.drawn(request))
+    if not request.has_hires:
+        return (first,)
+    growth = hires(request)
+    again = replace(
+        request,
+        prompt=request.hires_prompt or request.prompt,
+        negative_prompt=request.hires_negative_prompt or request.negative_prompt,
+        checkpoint=request.hires_checkpoint or request.checkpoint,
+        sampler=request.hires_sampler or request.sampler,
+        sampler_options={} if request.hires_sampler else request.sampler_options,
+        schedule=request.hires_schedule or request.schedule,
+        guidance=request.guidance if request.hires_guidance is None else request.hires_guidance,
+        steps=request.hires_steps,
+        strength=request.hires_strength,
+        seed_from_width=0,
+        seed_from_height=0,
+        width=growth.size[0],
+        height=growth.size[1],
+    )
+    steps = steps_of(again.strength, again.steps or 1)
+    return first, Pass(again, (Stage(again.checkpoint, 0, steps),), growth.size, growth)
 
 
 def stages_of(request: GenerationRequest) -> tuple[Stage, ...]:
     """The checkpoint, then the refiner from its switch point on, both on one ladder; each takes at least one step, or the
     refiner none and is left out."""
-    assert request.width and request.height
     steps = walked(request)
     switch = max(1, round(request.refiner_switch * steps))
     if not request.refiner or switch >= steps:
-        return (Stage(request.checkpoint, request.width, request.height, 0, steps),)
-    return (
-        Stage(request.checkpoint, request.width, request.height, 0, switch, is_last=False),
-        Stage(request.refiner, request.width, request.height, switch, steps),
-    )
-
-
-def repaints(request: GenerationRequest) -> bool:
-    """Whether the walk of a complete request starts from its image."""
-    return bool(request.image) and request.strength < 1
+        return (Stage(request.checkpoint, 0, steps),)
+    return Stage(request.checkpoint, 0, switch, is_last=False), Stage(request.refiner, switch, steps)
 
 
 def walked(request: GenerationRequest) -> int:
     """Steps that are taken: all of them, or where an image is repainted the last ones, as far as it is noised: at least one,
     but none at strength 0, which gives the image back."""
     steps = request.steps or 1
-    if not repaints(request):
-        return steps
-    return max(1, int(request.strength * steps + 1e-6)) if request.strength > 0 else 0
+    return steps_of(request.strength, steps) if request.image else steps
 
 
 def following(seed: int, i: int) -> int:

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from webui.engine.sizes import ResizeMode, Size, padded, placed
+from webui.contract.request import ResizeMode
+from webui.engine.sizes import Box, Size, padded, placed
 
 Array = np.ndarray[Any, np.dtype[Any]]
 LATENT_MODES: dict[str, tuple[str, bool]] = {
@@ -23,7 +24,9 @@ LATENT_MODES: dict[str, tuple[str, bool]] = {
 """Ways to enlarge latents, by the names that peers and pictures have: torch's mode, and whether it is antialiased."""
 
 
-def resized(image: Image.Image, size: Size, mode: ResizeMode = "stretch") -> Image.Image:
+def resized(
+    image: Image.Image, size: Size, mode: ResizeMode = "stretch", way: Image.Resampling = Image.Resampling.LANCZOS
+) -> Image.Image:
     """A picture (any mode, a mask too) in a frame of another size, see sizes.placed.
 
     "fill": what is left at two sides gets the picture's edge drawn out. "latent" leaves the picture as it is, because
@@ -32,15 +35,19 @@ def resized(image: Image.Image, size: Size, mode: ResizeMode = "stretch") -> Ima
     if mode == "latent" or image.size == size:
         return image
     place = placed(image.size, size, mode)
-    scaled = image if image.size == place.scaled else image.resize(place.scaled, Image.Resampling.LANCZOS)
+    scaled = image if image.size == place.scaled else image.resize(place.scaled, way)
     if place.scaled == size:
         return scaled
     if mode == "crop":
         left, top = -place.left, -place.top
         return scaled.crop((left, top, left + size[0], top + size[1]))
-    values = np.array(scaled)
-    rows = (place.top, size[1] - place.scaled[1] - place.top)
-    columns = (place.left, size[0] - place.scaled[0] - place.left)
+    return edges_drawn_out(scaled, size, (place.left, place.top, place.left + scaled.width, place.top + scaled.height))
+
+
+def edges_drawn_out(image: Image.Image, size: Size, place: Box) -> Image.Image:
+    """A picture (any mode) at its place in a larger frame, which goes on as the picture's edges end."""
+    values = np.array(image)
+    rows, columns = (place[1], size[1] - place[3]), (place[0], size[0] - place[2])
     return Image.fromarray(np.pad(values, (rows, columns, *[(0, 0)] * (values.ndim - 2)), mode="edge"), image.mode)
 
 

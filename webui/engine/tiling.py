@@ -18,7 +18,7 @@ of latents, in their own deviation of about 5): 0.1 in plain tiles, 0.02 with sh
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from webui.contract.errors import Interrupted
+from webui.contract.parts import Denoise
 
 Run = Callable[[Tensor], Tensor]
 Read = Callable[[int, int, int, int], Tensor]
@@ -215,6 +216,91 @@ def encode(
         should_stop=should_stop,
     )
     return kept[0]
+
+
+# ---------------------------------------------------------------- denoising
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a network sees of latents at once."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def of(self, latents: Tensor) -> Tensor:
+        return latents[..., self.top : self.bottom, self.left : self.right]
+
+
+def windows(size: tuple[int, int], tile: int, overlap: int, align: int = 1) -> list[Window]:
+    """Windows of one size over latents (h, w), spread evenly: neighbours share at least `overlap` (at most half a tile).
+
+    Args:
+        tile, align: cells; the windows' sides, and where they begin, are multiples of align.
+    """
+    side = max(tile // align, 1) * align
+    sides = []
+    for length in size:
+        part = min(side, length)
+        stride = max(part - min(overlap, part // 2), align)
+        count = 1 + math.ceil((length - part) / stride)
+        starts = [round((length - part) * i / max(count - 1, 1)) // align * align for i in range(count)]
+        sides.append([(start, start + part) for start in starts[:-1]] + [(length - part, length)])
+    return [Window(top, left, bottom, right) for top, bottom in sides[0] for left, right in sides[1]]
+
+
+def blended(run: Callable[[Window, Tensor], Tensor], x: Tensor, parts: Sequence[Window], overlap: int) -> Tensor:
+    """A network's answer to latents (B, C, h, w), window by window, mixed where windows overlap: shares rise linearly from
+    each window's edge. Done at every step of a walk, so neighbours never grow apart.
+
+    Source: Bar-Tal et al. 2023, MultiDiffusion, arXiv:2302.08113, eq. 5, with these weights.
+    """
+    total, weight = torch.zeros_like(x), torch.zeros(x.shape[-2:], device=x.device)
+    for window in parts:
+        share = _hat(window.bottom - window.top, overlap)[:, None] * _hat(window.right - window.left, overlap)
+        share = share.to(x.device)
+        answer = run(window, window.of(x))
+        window.of(total).add_(answer * share)
+        window.of(weight).add_(share)
+    return total / weight
+
+
+@dataclass(frozen=True)
+class Cells:
+    """How latents are cut into windows: see windows."""
+
+    side: int
+    overlap: int
+    align: int
+
+
+def in_windows(denoiser: Callable[[Window], Denoise], latents: Tensor, cells: Cells, should_stop: Callable[[], bool]) -> Denoise:
+    """A denoiser of latents (B, C, h, w) that sees them window by window.
+
+    Args:
+        denoiser: makes the one of a window, which is told what belongs there.
+        should_stop: asked before every window; where it says so, the denoiser raises Interrupted.
+    """
+    parts = windows((latents.shape[-2], latents.shape[-1]), cells.side, cells.overlap, cells.align)
+    known = {window: denoiser(window) for window in parts}
+
+    def denoise(x: Tensor, sigma: Tensor | float) -> Tensor:
+        def run(window: Window, part: Tensor) -> Tensor:
+            if should_stop():
+                raise Interrupted
+            return known[window](part.contiguous(), sigma)
+
+        return blended(run, x, parts, cells.overlap)
+
+    return denoise
+
+
+def _hat(length: int, overlap: int) -> Tensor:
+    """1, falling towards both ends."""
+    places = torch.arange(length) + 0.5
+    return (torch.minimum(places, length - places) / max(overlap, 1)).clamp(max=1)
 
 
 # ---------------------------------------------------------------- group norms

@@ -59,7 +59,19 @@ BUILT_IN = (
     Filter("Lanczos", Image.Resampling.LANCZOS),
     Filter("Nearest", Image.Resampling.NEAREST),
 )
-Upscaler = Filter | Network
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A checkpoint that enlarges by drawing."""
+
+    name: str
+    scale: int
+    draw: Callable[[Image.Image], Image.Image]
+    """A picture (RGB) exactly scale times as large."""
+
+
+Upscaler = Filter | Network | Drawing
 
 
 @dataclass(frozen=True)
@@ -116,7 +128,10 @@ def enlarged(
         for turn in range(PASSES):
             if turn if upscaler.scale == 1 else _covers(grown.size, target.scaled):
                 break
-            grown = by_network(grown, upscaler, tiles, told, should_stop)
+            if isinstance(upscaler, Drawing):
+                grown = upscaler.draw(grown)
+            else:
+                grown = by_network(grown, upscaler, tiles, told, should_stop)
         grown = _to_size(grown, target.scaled, Image.Resampling.LANCZOS)
     whole = (0, 0, *target.scaled)
     return grown if target.crop == whole else grown.crop(target.crop)

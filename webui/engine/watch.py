@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
@@ -32,13 +33,41 @@ class Unobserved:
         """Nobody to tell."""
 
 
+class Stopping:
+    """Passes the wish to stop on, and tells nobody of steps: for what is drawn on the way."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.should_stop = observer.should_stop
+
+    def progress(self, progress: Progress) -> None:
+        """Nobody to tell."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Where a walk lies in its job."""
+
+    picture: int
+    """Index of the batch's first picture."""
+    pictures: int
+    """Of the whole job."""
+    together: int
+    """Of this batch."""
+    steps: int
+    """Of all walks of this batch."""
+    before: int = 0
+    """Steps of earlier walks of this batch."""
+    begin: float = 0.0
+    """Of the batch's time, 0 to 1: where this walk begins, and"""
+    end: float = 1.0
+    """where it ends."""
+
+
 def watch(
     denoise: Denoise,
     sigmas: Tensor,
     observer: Observer,
-    picture: int,
-    pictures: int,
-    together: int,
+    share: Share,
     preview: Callable[[Tensor], Image],
     first: int = 0,
 ) -> Denoise:
@@ -46,7 +75,6 @@ def watch(
 
     Args:
         sigmas: the ladder (steps + 1,); a call at a noise level at or below rung i means that i steps are done.
-        picture: index of the batch's first picture; pictures: of the whole job; together: of this batch.
         preview: draws predicted clean latents (B, C, h, w) small.
         first: rung at which this stage begins.
 
@@ -66,8 +94,10 @@ def watch(
         while done < steps and rungs[done] >= level * (1 - 1e-6):
             done += 1
         if done > before:
-            fraction = (picture + together * done / steps) / pictures
-            observer.progress(Progress(picture + 1, pictures, done, steps, fraction, lambda: preview(clean)))
+            part = share.begin + (share.end - share.begin) * done / steps
+            fraction = (share.picture + share.together * part) / share.pictures
+            told = Progress(share.picture + 1, share.pictures, share.before + done, share.steps, fraction, lambda: preview(clean))
+            observer.progress(told)
         return clean
 
     return watched

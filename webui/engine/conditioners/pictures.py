@@ -52,18 +52,22 @@ def _nearest(mask: Tensor, latents: Tensor) -> Tensor:
 
 def depth(request: GenerationRequest, model: Model, negative: bool, inputs: Inputs) -> Conditioning:  # noqa: ARG001
     """How near things are as concat (1, 1, h, w), -1 the farthest and 1 the nearest: the user's map, or an estimate of
-    the picture by the network in the file, or by the one that was fetched.
+    the picture by the network in the file, or by the one that was fetched; stretched between the depths that the request
+    calls farthest and nearest.
 
     Source: Stability-AI, Stable Diffusion 2 depth (scripts/streamlit/depth2img.py); its 1e-3 is in the training code only.
     """
-    near = inputs.depth if inputs.depth is not None else _estimated(needed(inputs.image, "image", model), model)
+    near = inputs.depth if inputs.depth is not None else estimated(needed(inputs.image, "image", model), model)
     size = tuple(side // model.family.latent_factor for side in inputs.size)
     near = F.interpolate(near.to(model.device, torch.float32), size=size, mode="bicubic", align_corners=False)
     low, high = near.amin((1, 2, 3), keepdim=True), near.amax((1, 2, 3), keepdim=True)
-    return Conditioning(concat=2 * (near - low) / (high - low).clamp(min=1e-6) - 1)
+    share = (near - low) / (high - low).clamp(min=1e-6)
+    if (request.depth_far, request.depth_near) != (0, 1):
+        share = ((share - request.depth_far) / (request.depth_near - request.depth_far)).clamp(0, 1)
+    return Conditioning(concat=2 * share - 1)
 
 
-def _estimated(image: Tensor, model: Model) -> Tensor:
+def estimated(image: Tensor, model: Model) -> Tensor:
     """(1, 1, any, any) of a picture (1, 3, H, W)."""
     if model.depth is None:
         raise FieldError("depth", f"{model.family.label} has no estimator of depth: give it a map (depth).")

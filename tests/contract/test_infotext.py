@@ -8,9 +8,10 @@ import pytest
 from tests.shared import shared
 from webui import __version__
 from webui.contract.errors import PluginError
-from webui.contract.infotext import Infotext, quote, read, split_sampler, to_request, unquote, write
-from webui.contract.request import PICTURES, Box, GenerationRequest, request_from
+from webui.contract.infotext import Infotext, enlarged, quote, read, to_request, unquote, write
+from webui.contract.request import FILLS, PICTURES, RESIZE_MODES, Box, EnlargeRequest, GenerationRequest, request_from
 from webui.contract.result import CheckpointName
+from webui.contract.sampler_names import split_sampler
 
 SAMPLERS = ["DPM++ 2M", "DPM++ SDE", "DPM++ 2M SDE", "DPM++ 2M SDE Heun", "DPM++ 3M SDE", "Euler a", "Euler", "LMS", "Heun"]
 SAMPLERS += ["DPM2", "DPM2 a", "DDIM", "PLMS", "UniPC"]
@@ -26,6 +27,36 @@ PIECES += ['Exact prompt: "x"', "\nSteps: 1, Seed: 2, Size: 64x64", "  ", "\n\n"
 
 def some_text(rng: random.Random) -> str:
     return "".join(rng.choice(PIECES) if rng.random() < 0.2 else rng.choice(ODD) for _ in range(rng.randrange(14)))
+
+
+def some_repainting(rng: random.Random) -> dict[str, Any]:
+    return {
+        "resize": rng.choice(RESIZE_MODES),
+        "mask_blur": rng.uniform(0, 64),
+        "mask_invert": True,
+        "masked_content": rng.choice(FILLS),
+        "only_masked": True,
+        "mask_padding": rng.randint(0, 512),
+        "soft": True,
+        "extend_left": rng.randint(0, 4096),
+        "extend_bottom": rng.randint(0, 4096),
+        "match_colours": True,
+        "depth_guided": True,
+        "depth_near": rng.random(),
+        "depth_far": rng.random(),
+        "hires_scale": rng.uniform(1, 8),
+        "hires_width": rng.randint(0, 8192),
+        "hires_upscaler": rng.choice(["Latent", "4x-Custom", "a, b: c"]),
+        "hires_steps": rng.randint(1, 1000),
+        "hires_strength": rng.random(),
+        "hires_prompt": some_text(rng),
+        "hires_negative_prompt": some_text(rng),
+        "hires_checkpoint": "folder/other, new.safetensors",
+        "hires_sampler": rng.choice(SAMPLERS),
+        "hires_schedule": rng.choice([*SCHEDULES, "Automatic"]),
+        "hires_guidance": rng.uniform(0, 100),
+        "tile": rng.randint(0, 8192),
+    }
 
 
 def some_inputs(rng: random.Random) -> dict[str, Any]:
@@ -55,6 +86,7 @@ def some_inputs(rng: random.Random) -> dict[str, Any]:
         "refiner": rng.choice(["sd_xl_refiner_1.0 [7440042bbd]", "folder/refiner, new.safetensors"]),
         "refiner_switch": rng.random(),
     }
+    values |= some_repainting(rng)
     pictures = {name: f"{rng.randrange(16**64):064x}" for name in PICTURES}
     return {name: value for name, value in (values | pictures).items() if rng.random() < 0.4}
 
@@ -203,14 +235,14 @@ def test_a_hostile_line_is_read_in_no_time():
 def test_only_known_fields_within_their_limits_are_set_and_the_rest_is_said():
     text = (
         "moth\nSteps: 5000, Sampler: Some Unknown Thing, Schedule type: Odd, CFG scale: -3, Seed: 18446744073709551615, "
-        "Size: 51x512, Clip skip: two, Emphasis: Loud, Outdir: /etc, Hires checkpoint: other"
+        "Size: 51x512, Clip skip: two, Emphasis: Loud, Outdir: /etc, Hires Module 1: other"
     )
     values, notes = to_request(read(text), SAMPLERS, SCHEDULES)
     assert values == {"prompt": "moth", "negative_prompt": "", "schedule": "Automatic", "noise_source": "NV"}
     said = " ".join(notes)
     for word in ("Steps", "'Some Unknown Thing'", "'Odd'", "CFG scale", "18446744073709551615", "51", "'two'", "Loud", "Outdir"):
         assert word in said
-    assert "Hires checkpoint" in notes[-1]
+    assert "Hires Module 1" in notes[-1]
 
 
 @pytest.mark.parametrize("value", ['"[1, 2]"', '"{"', "NaN", '"{\\"s_churn\\": NaN}"', '"' + "[" * 100_000 + '"'])
@@ -282,3 +314,46 @@ def test_samplers_are_understood_as_the_published_reader_does():
 
 def test_an_empty_text_is_an_empty_prompt():
     assert read("") == Infotext()
+
+
+def test_the_strength_of_a_peers_hires_fix_is_that_of_the_second_pass():
+    text = "moth\nSteps: 20, Sampler: Euler, Seed: 1, Denoising strength: 0.45, Hires upscale: 2, "
+    text += "Hires steps: 12, Hires upscaler: 4x"
+    values, _ = to_request(read(text), SAMPLERS, SCHEDULES)
+    assert (values["hires_strength"], values["hires_scale"], values["hires_steps"]) == (0.45, 2.0, 12)
+    assert (values["hires_upscaler"], "strength" in values) == ("4x", False)
+
+
+def test_a_peers_inpainting_is_read():
+    text = (
+        "moth\nSteps: 20, Sampler: Euler, Seed: 1, Denoising strength: 0.75, Mask blur: 4, Mask mode: Inpaint not masked, "
+        "Inpaint area: Only masked, Masked area padding: 16, Masked content: latent noise"
+    )
+    values, notes = to_request(read(text), SAMPLERS, SCHEDULES)
+    told = ("strength", "mask_blur", "mask_invert", "only_masked", "mask_padding", "masked_content")
+    assert [values[name] for name in told] == [0.75, 4.0, True, True, 16, "latent noise"]
+    assert not notes
+
+
+def test_a_sampler_of_the_second_pass_that_is_not_here_is_left_out_with_a_word():
+    text = "moth\nSteps: 20, Sampler: Euler, Seed: 1, Hires upscale: 2, Hires sampler: Odd, Hires schedule type: karras"
+    values, notes = to_request(read(text), SAMPLERS, SCHEDULES)
+    assert "hires_sampler" not in values and values["hires_schedule"] == "Karras"
+    assert any("'Odd'" in note for note in notes)
+
+
+def test_an_enlarged_picture_keeps_its_text_and_says_what_was_done():
+    own = write(FULL, CHECKPOINT)
+    text = enlarged(own, EnlargeRequest(image="a" * 64, scale=1.5, second_upscaler="Nearest", second_share=0.25), (192, 288))
+    assert text.startswith(own) and (read(text).prompt, read(text).fields["Seed"]) == ("a red sphere", "1")
+    done = read(text).fields
+    assert (done["Postprocess upscale by"], done["Postprocess upscaler"]) == ("1.5", "Lanczos")
+    assert (done["Postprocess upscaler 2"], done["Postprocess upscaler 2 visibility"]) == ("Nearest", "0.25")
+    bare = enlarged("", EnlargeRequest(image="a" * 64, width=100), (100, 50))
+    assert read(bare).fields["Postprocess upscale to-1"] == "100" and read(bare).is_ours
+
+
+def test_two_strengths_are_told_apart_where_a_repainted_image_is_enlarged_too():
+    asked = dataclasses.replace(FULL, image="a" * 64, strength=0.5, hires_scale=2.0, hires_strength=0.3)
+    values, _ = to_request(read(write(asked, CHECKPOINT)), SAMPLERS, SCHEDULES, lambda _: True)
+    assert (values["strength"], values["hires_strength"]) == (0.5, 0.3)

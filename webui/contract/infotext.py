@@ -23,9 +23,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from webui import __version__
+from webui.contract import repainting_fields
 from webui.contract.errors import FieldError, PluginError
-from webui.contract.request import FIELDS, GenerationRequest, request_from
+from webui.contract.repainting_fields import number
+from webui.contract.request import FIELDS, EnlargeRequest, GenerationRequest, request_from
 from webui.contract.result import CheckpointName
+from webui.contract.sampler_names import hires_names, sampling
 
 PROGRAM = "latent-webui"
 NEGATIVE = "Negative prompt:"
@@ -163,27 +166,42 @@ def write(request: GenerationRequest, checkpoint: CheckpointName, extra: Mapping
     return f"{_body(request.prompt, request.negative_prompt)}\n{line}".strip()
 
 
+def enlarged(text: str, request: EnlargeRequest, size: tuple[int, int]) -> str:
+    """The infotext of an enlarged picture: its own, and on the last line what was done to it.
+
+    Args:
+        text: what the picture brought, "" for nothing.
+        size: that it came out in.
+    """
+    done = {key: value for key, value in repainting_fields.enlarging(request, size).items() if value}
+    found = read(text)
+    if not found.fields:
+        done["Version"] = f"{PROGRAM} {__version__}"
+    line = ", ".join(f"{key}: {quote(value)}" for key, value in done.items())
+    return f"{text.rstrip()}{', ' if found.fields else chr(10)}{line}".strip()
+
+
 def _fields(request: GenerationRequest) -> dict[str, str]:
     """The request's fields but for its prompts; those that have their default stay out.
 
     RNG is always there, since a missing one means the GPU's generator to every reader.
     """
     fields = {
-        "Steps": _number(request.steps),
+        "Steps": number(request.steps),
         "Sampler": request.sampler,
         "Schedule type": request.schedule if request.schedule != "Automatic" else "",
-        "CFG scale": _number(request.guidance),
+        "CFG scale": number(request.guidance),
         "Seed": str(request.seed),
         "Size": f"{request.width}x{request.height}" if request.width and request.height else "",
         "Variation seed": str(request.variation_seed) if request.variation_seed != -1 or request.variation_strength else "",
-        "Variation seed strength": _number(request.variation_strength or None),
+        "Variation seed strength": number(request.variation_strength or None),
         "Clip skip": str(request.clip_skip) if request.clip_skip != 1 else "",
         "ENSD": str(request.step_seed_shift or ""),
         "RNG": request.noise_source,
-        "Eta DDIM" if request.sampler.startswith("DDIM") else "Eta": _number(request.eta),
-        "Denoising strength": _number(request.strength) if request.strength != _default("strength") else "",
-        "Noise level": _number(request.noise_level),
+        "Eta DDIM" if request.sampler.startswith("DDIM") else "Eta": number(request.eta),
+        "Noise level": number(request.noise_level),
     }
+    fields |= repainting_fields.fields(request)
     for key, name in TEXTS.items():
         fields[key] = getattr(request, name) if getattr(request, name) != _default(name) else ""
     for key, (first, second) in SIZES.items():
@@ -192,16 +210,16 @@ def _fields(request: GenerationRequest) -> dict[str, str]:
     for name, key in PICTURE_KEYS.items():
         fields[key] = getattr(request, name)
     if request.refiner or request.refiner_switch != _default("refiner_switch"):
-        fields["Refiner switch at"] = _number(request.refiner_switch)
+        fields["Refiner switch at"] = number(request.refiner_switch)
     for key, name in (("Image mix", "mix"), *SCORES.items()):
-        fields[key] = _number(getattr(request, name)) if getattr(request, name) != _default(name) else ""
+        fields[key] = number(getattr(request, name)) if getattr(request, name) != _default(name) else ""
     if request.boxes:
         boxes = [[box.label, box.x, box.y, box.width, box.height] for box in request.boxes]
         fields["Boxes"] = json.dumps(boxes, ensure_ascii=False)
     others = dict(request.sampler_options)
     for option, key in SAMPLER_OPTIONS.items():
         if isinstance(others.get(option), int | float) and not isinstance(others[option], bool):
-            fields[key] = _number(others.pop(option))
+            fields[key] = number(others.pop(option))
     if others:
         fields["Sampler options"] = json.dumps(others, ensure_ascii=False)
     if request.extras:
@@ -211,13 +229,6 @@ def _fields(request: GenerationRequest) -> dict[str, str]:
 
 def _default(name: str) -> Any:
     return FIELDS[name].default
-
-
-def _number(value: float | None) -> str:
-    """Shortest digits that are read back equal; 7.0 is 7."""
-    if value is None:
-        return ""
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
 
 
 def _body(prompt: str, negative: str) -> str:
@@ -291,6 +302,7 @@ _NUMBERS: dict[str, tuple[str, type[int] | type[float]]] = {
     "Noise level": ("noise_level", int),
     "Image mix": ("mix", float),
     "Refiner switch at": ("refiner_switch", float),
+    **repainting_fields.NUMBERS,
     **{key: (name, float) for key, name in SCORES.items()},
     **{f"{key}-{place}": (name, int) for key, pair in SIZES.items() for place, name in enumerate(pair, 1)},
 }
@@ -333,7 +345,8 @@ def to_request(
             del values[name]
     if "width" not in values or "height" not in values:
         values = {name: value for name, value in values.items() if name not in ("width", "height")}
-    values.update(_sampling(infotext.fields, samplers, schedules, notes))
+    values.update(sampling(infotext.fields, samplers, schedules, notes))
+    hires_names(values, samplers, schedules, notes)
     used |= {"Sampler"}
     left = [key for key in infotext.fields if key not in used and not SILENT.match(key)]
     if left:
@@ -347,21 +360,21 @@ def _candidates(infotext: Infotext, notes: list[str]) -> Iterator[tuple[str, str
     eta = "Eta DDIM" if fields.get("Sampler", "").startswith("DDIM") and "Eta DDIM" in fields else "Eta"
     for key, (name, kind) in {**_NUMBERS, eta: ("eta", float)}.items():
         if key in fields:
-            number = _parse(fields[key], kind)
-            if number is None:
+            value = _parse(fields[key], kind)
+            if value is None:
                 notes.append(f"{key} was not taken over: {fields[key][:60]!r} is not a number.")
             else:
-                yield key, name, number
-    for key, name in TEXTS.items():
-        if (text := infotext.value(key)) is not None:
+                yield key, name, value
+    for key, name in (TEXTS | repainting_fields.TEXTS).items():
+        if (text := infotext.value(key)) is not None and text not in repainting_fields.SAME:
             yield from ((used, name, text) for used in (key, f"{key}-1", f"{key}-2") if used in fields)
     for name, key in PICTURE_KEYS.items():
         if re.fullmatch(r"[0-9a-f]{64}", fields.get(key, "")):  # other programs write shorter hashes of their own
             yield key, name, fields[key]
-    if "Denoising strength" in fields and "Hires upscale" not in fields:  # there it belongs to a second pass
-        strength = _parse(fields["Denoising strength"], float)
-        if strength is not None:
-            yield "Denoising strength", "strength", strength
+    for key, name, value in repainting_fields.candidates(fields, PICTURE_KEYS["image"] in fields):
+        parsed = _parse(value, float) if key == repainting_fields.STRENGTH else value
+        if parsed is not None:
+            yield key, name, parsed
     if "Boxes" in fields:
         yield "Boxes", "boxes", _json_value(fields["Boxes"])
     if "RNG" in fields or "Seed" in fields:
@@ -371,9 +384,9 @@ def _candidates(infotext: Infotext, notes: list[str]) -> Iterator[tuple[str, str
         yield "RNG", "noise_source", "NV" if source == "GPU" else source
     options: dict[str, Any] = {}
     for option, key in SAMPLER_OPTIONS.items():
-        number = _parse(fields.get(key, ""), float)
-        if number is not None:
-            options[option] = number
+        value = _parse(fields.get(key, ""), float)
+        if value is not None:
+            options[option] = value
             yield key, "sampler_options", {}
     for key, name in (("Sampler options", "sampler_options"), ("Extensions", "extras")):
         if key in fields:
@@ -415,45 +428,3 @@ def _json_value(text: str) -> Any:
         return json.loads(text, parse_constant=refuse)
     except (ValueError, RecursionError):
         return None
-
-
-def _sampling(
-    fields: Mapping[str, str], samplers: Collection[str], schedules: Collection[str], notes: list[str]
-) -> dict[str, str]:
-    """Sampler and schedule, by the names that exist."""
-    values: dict[str, str] = {}
-    named, schedule = fields.get("Sampler", ""), fields.get("Schedule type", "")
-    if named:
-        sampler, own = split_sampler(named, samplers, schedules)
-        if sampler:
-            values["sampler"] = sampler
-        else:
-            notes.append(f"No sampler is called {named[:60]!r}; the one chosen stays.")
-        schedule = schedule or own
-        if sampler and not schedule:
-            values["schedule"] = "Automatic"
-    if schedule:
-        known = {name.casefold(): name for name in schedules} | {"automatic": "Automatic"}
-        if schedule.casefold() in known:
-            values["schedule"] = known[schedule.casefold()]
-        else:
-            values["schedule"] = "Automatic"
-            notes.append(f"No schedule is called {schedule[:60]!r}; Automatic is used.")
-    return values
-
-
-def split_sampler(named: str, samplers: Collection[str], schedules: Collection[str]) -> tuple[str, str]:
-    """(sampler, schedule) of a sampler's name as written before A1111 1.9: "DPM++ 2M Karras" names both.
-
-    Names in any case of letters; the longest schedule is tried first ("SGM Uniform" before "Uniform"). ("", "") if
-    there is no such sampler; schedule "" if the name says none.
-    """
-    known = {name.casefold(): name for name in samplers}
-    whole = named.strip().casefold()
-    if whole in known:
-        return known[whole], ""
-    for schedule in sorted(schedules, key=len, reverse=True):
-        head = whole.removesuffix(schedule.casefold())
-        if head != whole and head[-1:] in (" ", "_") and head[:-1].strip() in known:
-            return known[head[:-1].strip()], schedule
-    return "", ""

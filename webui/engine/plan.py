@@ -141,18 +141,29 @@ def plan(request: GenerationRequest, checkpoints: Checkpoints, parts: Parts, pic
 def _checkpoint(request: GenerationRequest, checkpoints: Checkpoints) -> tuple[Entry, tuple[str, ...]]:
     """The one that draws: as asked, but where depth is to guide and that one reads none, one that does."""
     entry = checkpoints.find(request.checkpoint)
-    if not request.depth_guided or "depth" in readable(entry).inputs:
+    if not request.depth_guided:
         return entry, ()
+    able = depth_checkpoint(entry, checkpoints)
+    return able, () if able is entry else (f"{entry.name} reads no depth, so {able.name} draws this.",)
+
+
+def depth_checkpoint(entry: Entry, checkpoints: Checkpoints) -> Entry:
+    """A checkpoint that reads depth: that one, else one that is in memory, else any.
+
+    Raises:
+        FieldError: none does.
+    """
+    if "depth" in readable(entry).inputs:
+        return entry
     resident = checkpoints.resident()
     able = [other for other in checkpoints.entries() if not other.error and other.family and "depth" in other.family.inputs]
-    able.sort(key=lambda other: other.title not in resident)
     if not able:
         raise FieldError(
             "depth_guided",
             f"{entry.name} reads no depth, and no checkpoint here does. Put one, such as 512-depth-ema of SD 2, into "
             "models/Stable-diffusion.",
         )
-    return able[0], (f"{entry.name} reads no depth, so {able[0].name} draws this.",)
+    return min(able, key=lambda other: other.title not in resident)
 
 
 def _schedule(name: str, parts: Parts) -> str:

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict
 
 from webui.api.a1111.options import OF_REQUEST, Override, override, renamed
 from webui.contract.errors import FieldError, UnknownNameError
-from webui.contract.infotext import split_sampler
 from webui.contract.parts import Parts
 from webui.contract.registry import Registry
 from webui.contract.request import GenerationRequest, request_from
+from webui.contract.sampler_names import split_sampler
 from webui.workspace.app import App
 
 

@@ -23,9 +23,10 @@ from webui.contract.parts import Parts
 from webui.contract.request import GenerationRequest
 from webui.contract.result import CheckpointName, GeneratedImage, Progress
 from webui.engine.watch import Observer
+from webui.workspace import drawing
 from webui.workspace.app import App, open_app
 from webui.workspace.paths import Paths
-from webui.workspace.queue import JobQueue
+from webui.workspace.queue import JobQueue, Prepare
 
 NAMES = ("apple", "pear")
 
@@ -100,10 +101,14 @@ def pace() -> Iterator[Pace]:
     made.run()
 
 
+def prepared(app: App) -> Prepare:
+    return lambda request, tab: drawing.prepared(request, tab, app.checkpoints, app.parts, app.inputs)
+
+
 @pytest.fixture
 def paced(app: App, pace: Pace, tmp_path: Path) -> Iterator[App]:
     """The workspace with a queue of its own, whose pictures come when the test says so."""
-    queue = JobQueue(app.complete, pace.draw, app.gallery, app.settings, tmp_path / "jobs")
+    queue = JobQueue(prepared(app), pace.draw, app.gallery, app.settings, tmp_path / "jobs")
     yield replace(app, queue=queue)
     pace.run()
     queue.close()

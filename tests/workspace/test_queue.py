@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from webui.contract.errors import FieldError, Interrupted, RequestError, UnknownJobError
-from webui.contract.request import GenerationRequest
+from webui.contract.request import GenerationRequest, Request
 from webui.contract.result import CheckpointName, GeneratedImage, Progress
 from webui.engine.watch import Observer
 from webui.workspace.gallery import Gallery
@@ -22,18 +22,20 @@ from webui.workspace.settings import SettingsStore
 Step = Callable[[GenerationRequest, int], None]
 
 
-def complete(request: GenerationRequest) -> GenerationRequest:
+def prepared(request: Request, tab: str) -> tuple[Request, tuple[str, ...]]:
+    assert isinstance(request, GenerationRequest)
     if request.sampler == "nonsense":
         raise FieldError("sampler", "No sampler is called 'nonsense'.")
-    return replace(request, steps=request.steps or 3, width=64, height=64, seed=max(request.seed, 0))
+    return replace(request, steps=request.steps or 3, width=64, height=64, seed=max(request.seed, 0)), (f"from {tab}",)
 
 
 def drawing(
     before_step: Step = lambda request, step: None,
-) -> Callable[[GenerationRequest, Observer, int], Iterator[GeneratedImage]]:
+) -> Callable[[Request, Observer, int], Iterator[GeneratedImage]]:
     """An engine without networks: flat pictures, real steps, a real observer. Only the journey counts here."""
 
-    def draw(request: GenerationRequest, observer: Observer, skip: int) -> Iterator[GeneratedImage]:
+    def draw(request: Request, observer: Observer, skip: int) -> Iterator[GeneratedImage]:
+        assert isinstance(request, GenerationRequest)
         for number in range(skip // request.batch_size * request.batch_size, request.pictures):
             for step in range(1, (request.steps or 0) + 1):
                 before_step(request, step)
@@ -63,7 +65,7 @@ def drawing(
 
 def open_queue(folder: Path, before_step: Step = lambda request, step: None) -> JobQueue:
     return JobQueue(
-        complete, drawing(before_step), Gallery(folder / "outputs"), SettingsStore(folder / "settings.json"), folder / "jobs"
+        prepared, drawing(before_step), Gallery(folder / "outputs"), SettingsStore(folder / "settings.json"), folder / "jobs"
     )
 
 

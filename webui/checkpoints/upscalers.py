@@ -67,10 +67,12 @@ class UpscalerNetwork:
 
 
 class Upscalers:
-    """All upscalers below some models/ folders. A file is looked at once; an unfit one is listed with its reason."""
+    """All upscalers below some models/ folders, and in further folders of upscalers alone. A file is looked at once; an unfit
+    one is listed with its reason."""
 
-    def __init__(self, folders: Sequence[Path], device: torch.device | None = None) -> None:
-        self._folders = list(folders)
+    def __init__(self, folders: Sequence[Path], device: torch.device | None = None, extra: Sequence[Path] = ()) -> None:
+        self._places = [(models, models / name) for models in folders for name in FOLDERS]
+        self._places += [(folder, folder) for folder in extra]
         self._device = device or torch.device("cpu")
         self._seen: dict[Path, tuple[tuple[int, int], UpscalerEntry]] = {}
         self._loaded: tuple[Path, tuple[int, int], UpscalerNetwork] | None = None
@@ -80,9 +82,9 @@ class Upscalers:
         """By folder and name. Reads new files (their keys decide what they are), which takes a moment for each."""
         with self._lock:
             found: dict[str, UpscalerEntry] = {}
-            for models in self._folders:
-                for path in _files(models):
-                    title = path.relative_to(models).as_posix()
+            for root, place in self._places:
+                for path in _files(place):
+                    title = path.relative_to(root).as_posix()
                     if title not in found:
                         found[title] = replace(self._entry(path), title=title)
             return list(found.values())
@@ -160,12 +162,11 @@ def _stem(entry: UpscalerEntry) -> str:
     return entry.name
 
 
-def _files(models: Path) -> list[Path]:
+def _files(folder: Path) -> list[Path]:
     found: list[Path] = []
-    for folder in FOLDERS:
-        for place, folders, files in os.walk(models / folder, followlinks=True):
-            folders.sort()
-            found += [Path(place) / name for name in sorted(files) if name.lower().endswith(SUFFIXES)]
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders.sort()
+        found += [Path(place) / name for name in sorted(files) if name.lower().endswith(SUFFIXES)]
     return found
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,7 +110,23 @@ def fitting(given: Image.Image, size: tuple[int, int], field: str = "mask") -> I
     return given.resize(size, Image.Resampling.BILINEAR)
 
 
+def kind_of(data: bytes, field: str = "image", limits: Limits = DEFAULT_LIMITS) -> str:
+    """The format of a file, one of FORMATS, which was decoded whole to see that it can be.
+
+    Raises:
+        PictureError: one sentence, naming the field.
+    """
+    with _loaded(data, field, limits) as image:
+        return "JPEG" if image.format == "MPO" else str(image.format)
+
+
 def _opened(data: bytes, field: str, limits: Limits) -> Image.Image:
+    with _loaded(data, field, limits) as image:
+        return upright(image)
+
+
+@contextmanager
+def _loaded(data: bytes, field: str, limits: Limits) -> Iterator[Image.Image]:
     label = _label(field)
     if not data:
         raise PictureError(field, f"{label} is empty. Send a PNG, JPEG or WebP.")
@@ -124,10 +142,10 @@ def _opened(data: bytes, field: str, limits: Limits) -> Image.Image:
                     field, f"{label} has {width} x {height} pixels. It can have {limits.pixels:,} in all; make it smaller first."
                 )
             opened.load()
-            return _upright(opened)
+            yield opened
     except UnidentifiedImageError:
         raise PictureError(field, f"{label} is not a picture that can be read here. Send a PNG, JPEG or WebP.") from None
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise PictureError(
             field, f"{label} has far too many pixels. It can have {limits.pixels:,} in all; make it smaller first."
         ) from None
@@ -135,7 +153,7 @@ def _opened(data: bytes, field: str, limits: Limits) -> Image.Image:
         raise PictureError(field, f"{label} is damaged: it cannot be decoded to its end. Send it again.") from None
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
     """Turned as its EXIF says (all eight orientations); as it is where the EXIF cannot be read."""
     try:
         return ImageOps.exif_transpose(image)

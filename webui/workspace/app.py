@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from webui.checkpoints import memory
@@ -11,13 +11,17 @@ from webui.checkpoints.catalog import Catalog
 from webui.checkpoints.download import Shelf
 from webui.checkpoints.manager import Checkpoints
 from webui.checkpoints.tokenizer import clip_tokenizer
+from webui.checkpoints.upscalers import Upscalers
 from webui.contract.parts import Parts
-from webui.contract.request import GenerationRequest
-from webui.contract.result import GeneratedImage
-from webui.engine import plan, prompt
+from webui.contract.request import EnlargeRequest, GenerationRequest
+from webui.contract.result import EnlargedImage, GeneratedImage
+from webui.engine import enlarge, enlarging, fit, plan, prompt
 from webui.engine.generate import generate
-from webui.engine.watch import Observer
+from webui.engine.resizing import LATENT_MODES
+from webui.engine.sizes import Size
+from webui.engine.watch import Observer, Unobserved
 from webui.plugins import Extension
+from webui.workspace import drawing
 from webui.workspace.gallery import Gallery
 from webui.workspace.inputs import Inputs, names_in
 from webui.workspace.paths import Paths
@@ -39,6 +43,10 @@ class App:
     queue: JobQueue
     extensions: tuple[Extension, ...] = ()
 
+    @property
+    def upscalers(self) -> Upscalers:
+        return self.checkpoints.upscalers
+
     def complete(self, request: GenerationRequest) -> GenerationRequest:
         """The request with nothing left open. Raises RequestError or CheckpointError."""
         self.inputs.check(request)
@@ -47,6 +55,41 @@ class App:
     def generate(self, request: GenerationRequest, observer: Observer | None = None, skip: int = 0) -> Iterator[GeneratedImage]:
         """Draw a request here and now, beside the queue; see webui.engine.generate."""
         return generate(request, self.checkpoints, self.parts, observer, skip, self.inputs.open)
+
+    def enlarge(self, request: EnlargeRequest, observer: Observer | None = None) -> EnlargedImage:
+        """Enlarge a picture here and now, beside the queue. Raises RequestError or CheckpointError."""
+        self.inputs.check(request)
+        return drawing.enlarged(request, self.checkpoints, self.parts, self.inputs, observer or Unobserved())
+
+    def upscaler_names(self) -> list[str]:
+        """All upscalers that can be used, Lanczos first; upscalers.entries() has the files that cannot, with their reasons."""
+        return enlarging.names(self.checkpoints)
+
+    def hires_upscaler_names(self) -> list[str]:
+        """For hires fix, which also enlarges latents: Latent first."""
+        return [*LATENT_MODES, *self.upscaler_names()]
+
+    def hires_size(self, request: GenerationRequest) -> Size:
+        """(width, height) that hires fix makes of a request. Raises FieldError, CheckpointError."""
+        family = plan.readable(self.checkpoints.find(request.checkpoint))
+        width, height = fit.size(request, family, self.inputs.open)
+        return plan.hires(replace(request, width=width, height=height)).size
+
+    def enlarged_size(self, request: EnlargeRequest) -> Size:
+        """(width, height) that comes out. Raises FieldError."""
+        return enlarge.growth(request, self.inputs.open(request.image).size).size
+
+    def depth_of(self, picture: str, checkpoint: str = "") -> str:
+        """The estimated depth of a kept picture, white is near, kept too; its name.
+
+        Args:
+            checkpoint: that estimates it where it can; "" is the one in use. Else another one that can.
+
+        Raises:
+            FieldError: no checkpoint here reads depth, or the picture is not kept.
+            MissingFileError: the estimator is a file of its own, and not here.
+        """
+        return self.inputs.put(enlarge.depth_of(self.inputs.open(picture), self.checkpoints, checkpoint))
 
     def count_tokens(self, text: str) -> tuple[int, int]:
         """(tokens used, room for them: a multiple of 75). Needs no weights."""
@@ -68,6 +111,7 @@ def open_app(
     extensions: tuple[Extension, ...] = (),
     *,
     extra_checkpoints: Sequence[Path] = (),
+    extra_upscalers: Sequence[Path] = (),
     more_models: Sequence[Path] = (),
     checkpoint: str = "",
     cpu_only: bool = False,
@@ -76,7 +120,7 @@ def open_app(
     """Open the workspace in a data folder.
 
     Args:
-        extra_checkpoints: further folders that hold checkpoints.
+        extra_checkpoints, extra_upscalers: further folders that hold them.
         more_models: further folders laid out like models/.
         checkpoint: the one to start with; "" is the one of last time.
         takes_jobs: whether to go on with the jobs of last time and take new ones (not beside a running page).
@@ -84,20 +128,23 @@ def open_app(
     settings = SettingsStore(paths.settings_file)
     shelf = Shelf([*paths.models, *more_models])
     catalog = Catalog([*paths.models, *more_models], extra_checkpoints, parts.families, paths.state / "hashes.json")
+    device = memory.best_device(cpu_only)
     checkpoints = Checkpoints(
-        catalog, settings.now.checkpoint, memory.best_device(cpu_only), paths.state, settings.now.host_memory_share, shelf
+        catalog,
+        settings.now.checkpoint,
+        device,
+        paths.state,
+        settings.now.host_memory_share,
+        shelf,
+        upscalers=Upscalers([*paths.models, *more_models], device, extra_upscalers),
     )
     if checkpoint:
         checkpoints.choose(checkpoint)
     gallery, inputs = Gallery(paths.outputs), Inputs(paths.state / "inputs")
 
-    def complete(request: GenerationRequest) -> GenerationRequest:
-        inputs.check(request)
-        return plan.complete(request, checkpoints, parts, inputs.open)
-
     queue = JobQueue(
-        complete,
-        lambda request, observer, skip: generate(request, checkpoints, parts, observer, skip, inputs.open),
+        lambda request, tab: drawing.prepared(request, tab, checkpoints, parts, inputs),
+        lambda request, observer, skip: drawing.draw(request, checkpoints, parts, inputs, observer, skip),
         gallery,
         settings,
         paths.state / "jobs",

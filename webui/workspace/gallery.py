@@ -7,12 +7,21 @@ import time
 from pathlib import Path
 
 from webui.contract.errors import FieldError
-from webui.contract.result import GeneratedImage
+from webui.contract.request import EnlargeRequest
+from webui.contract.result import Result
 from webui.contract.settings import Settings
 from webui.workspace import pictures
 from webui.workspace.files import write_new
 
-FOLDERS = {"txt2img": "txt2img-images", "img2img": "img2img-images", "inpaint": "img2img-images"}
+FOLDERS = {
+    "txt2img": "txt2img-images",
+    "img2img": "img2img-images",
+    "inpaint": "img2img-images",
+    "depth": "img2img-images",
+    "upscale": "extras-images",
+}
+WEBP_MOST = 16383
+"""Pixels of a side; a larger picture is saved as PNG."""
 
 
 class Gallery:
@@ -21,7 +30,7 @@ class Gallery:
     def __init__(self, outputs: Path) -> None:
         self.outputs = outputs
 
-    def save(self, picture: GeneratedImage, tab: str, settings: Settings) -> str:
+    def save(self, picture: Result, tab: str, settings: Settings) -> str:
         """Write a picture with its infotext.
 
         Returns:
@@ -30,12 +39,13 @@ class Gallery:
         Raises:
             SaveError: the disk is full or may not be written to.
         """
-        kind = settings.image_format
+        kind = "png" if settings.image_format == "webp" and max(picture.image.size) > WEBP_MOST else settings.image_format
+        mark = "" if isinstance(picture.request, EnlargeRequest) else f"-{picture.request.seed}"
         data = encoded(picture, kind, settings)
         folder = self.outputs / FOLDERS.get(tab, f"{tab}-images") / time.strftime("%Y-%m-%d")
         number = next_number(folder)
         while True:
-            path = folder / f"{number:05d}-{picture.request.seed}.{kind}"
+            path = folder / f"{number:05d}{mark}.{kind}"
             if write_new(path, data):
                 return path.relative_to(self.outputs).as_posix()
             number += 1
@@ -51,7 +61,7 @@ class Gallery:
         return path if inside and path.is_file() and path.suffix in (".png", ".jpg", ".webp") else None
 
 
-def encoded(picture: GeneratedImage, kind: str, settings: Settings) -> bytes:
+def encoded(picture: Result, kind: str, settings: Settings) -> bytes:
     """A picture as a file of a kind ("png", "jpg", "jpeg", "webp"), with its infotext unless the settings say no.
 
     Raises:

@@ -12,18 +12,18 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from webui.contract.errors import FieldError
-from webui.contract.request import PICTURES, GenerationRequest
+from webui.contract.request import Request, pictures_of
+from webui.engine.pictures import DEFAULT_LIMITS, kind_of, upright
 from webui.workspace.files import write_new
 
 _log = logging.getLogger(__name__)
-MEGABYTES = 50
-PIXELS = 8192 * 8192
+LIMITS = DEFAULT_LIMITS
 DAYS = 7
 """A picture that no job names is forgotten so long after its last use."""
-SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
+SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 
@@ -38,7 +38,7 @@ class Inputs:
         self._folder = folder
 
     def put(self, picture: bytes | Image.Image, field: str = "image") -> str:
-        """Keep a picture (a PNG, JPEG or WebP file, or pixels); its name.
+        """Keep a picture (a file of one of SUFFIXES, or pixels); its name.
 
         Args:
             field: where it came from, for the words of an error.
@@ -48,13 +48,9 @@ class Inputs:
             SaveError: the disk is full or may not be written to.
         """
         data = picture if isinstance(picture, bytes) else _png(picture)
-        if len(data) > MEGABYTES * 2**20:
-            raise FieldError(
-                field, f"{_label(field)} has {len(data) / 2**20:.0f} MB. It can have {MEGABYTES} MB; send a smaller one."
-            )
         name = hashlib.sha256(data).hexdigest()
         if self._find(name) is None:
-            write_new(self._folder / f"{name}{SUFFIXES[_kind(data, field)]}", data)
+            write_new(self._folder / f"{name}{SUFFIXES[kind_of(data, field, LIMITS)]}", data)
         self._touch(name)
         return name
 
@@ -68,7 +64,7 @@ class Inputs:
         self._touch(name)
         with Image.open(path, formats=tuple(SUFFIXES)) as opened:
             opened.load()
-            return ImageOps.exif_transpose(opened)
+            return upright(opened)
 
     def path(self, name: str, field: str = "image") -> Path:
         """The file of a picture, as it came. Raises FieldError as open does."""
@@ -80,11 +76,10 @@ class Inputs:
     def has(self, name: str) -> bool:
         return self._find(name) is not None
 
-    def check(self, request: GenerationRequest) -> None:
+    def check(self, request: Request) -> None:
         """Raises FieldError for a picture that the request names and that is not kept."""
-        for field in PICTURES:
-            if name := getattr(request, field):
-                self.path(name, field)
+        for field, name in pictures_of(request).items():
+            self.path(name, field)
 
     def forget(self, named: Iterable[str], days: float = DAYS) -> int:
         """Remove the pictures that were not used for some days and are not among the `named`; how many."""
@@ -111,34 +106,15 @@ class Inputs:
                 os.utime(path)
 
 
-def names_in(requests: Iterable[GenerationRequest]) -> set[str]:
+def names_in(requests: Iterable[Request]) -> set[str]:
     """The pictures that some requests name."""
-    return {name for request in requests for field in PICTURES if (name := getattr(request, field))}
+    return {name for request in requests for name in pictures_of(request).values()}
 
 
 def _png(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)
     return file.getvalue()
-
-
-def _kind(data: bytes, field: str) -> str:
-    """The format of a file, which was decoded whole to see that it can be."""
-    try:
-        with Image.open(io.BytesIO(data), formats=tuple(SUFFIXES)) as opened:
-            width, height = opened.size
-            if width * height <= PIXELS:
-                opened.load()
-                return str(opened.format)
-    except (UnidentifiedImageError, Image.DecompressionBombError):
-        if data[:3] in (b"\x89PN", b"\xff\xd8\xff", b"RIF"):
-            raise FieldError(field, f"{_label(field)} is damaged or too large to be read. Send it again.") from None
-        raise FieldError(field, f"{_label(field)} is not a picture that can be read here. Send a PNG, JPEG or WebP.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError):  # what Pillow's decoders raise on damaged files
-        raise FieldError(field, f"{_label(field)} is damaged: it cannot be decoded to its end. Send it again.") from None
-    raise FieldError(
-        field, f"{_label(field)} has {width} x {height} pixels. It can have {PIXELS:,} in all; make it smaller first."
-    )
 
 
 def _label(field: str) -> str:

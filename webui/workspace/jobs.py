@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from webui.contract.request import GenerationRequest, request_from, request_to_dict
+from webui.contract.request import EnlargeRequest, Request, enlarge_request_from, request_from, request_to_dict
 from webui.contract.result import Progress
 
 State = Literal["waiting", "running", "finished", "interrupted", "failed"]
+SEEDS = ("seed", "variation_seed")
 ENDED = ("finished", "interrupted", "failed")
 
 
@@ -29,6 +30,8 @@ class JobImage:
     """Below the outputs folder; "" while it is not saved."""
     error: str = ""
     """Why it could not be saved."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user: what was done in another way than the request says at first sight."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +40,7 @@ class Job:
 
     id: str
     tab: str
-    request: GenerationRequest
+    request: Request
     state: State = "waiting"
     created: float = 0.0
     """Unix seconds, as started and ended; 0: not yet."""
@@ -56,18 +59,23 @@ class Job:
     error_kind: str = ""
     """Class of the error, for programs; error is for people."""
     save: bool = True
+    notes: tuple[str, ...] = ()
+    """As of its pictures; some are known before they are."""
 
     @property
     def has_ended(self) -> bool:
         return self.state in ENDED
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON. Seeds of the request are digits too."""
+        """Plain values, ready for JSON. Seeds of the request are digits too. "kind" is "generate" or "enlarge"."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         request = request_to_dict(self.request)
+        seeds = {name: str(request[name]) for name in SEEDS if name in request}
         return {
             **values,
-            "request": {**request, "seed": str(request["seed"]), "variation_seed": str(request["variation_seed"])},
+            "kind": "enlarge" if isinstance(self.request, EnlargeRequest) else "generate",
+            "request": {**request, **seeds},
+            "notes": list(self.notes),
             "images": [dataclasses.asdict(image) for image in self.images],
         }
 
@@ -95,10 +103,12 @@ class Job:
 def from_dict(values: Mapping[str, Any]) -> Job:
     """A job as it was written to the disk. Raises KeyError, TypeError, ValueError or FieldError where it is damaged."""
     request = dict(values["request"])
-    request |= {"seed": int(request["seed"]), "variation_seed": int(request["variation_seed"])}
+    request |= {name: int(request[name]) for name in SEEDS if name in request}
+    made = enlarge_request_from(request) if values.get("kind") == "enlarge" else request_from(request)
     known = {field.name for field in dataclasses.fields(Job)}
-    rest = {name: value for name, value in values.items() if name in known and name not in ("request", "images")}
-    return Job(**rest, request=request_from(request), images=tuple(JobImage(**image) for image in values["images"]))
+    rest = {name: value for name, value in values.items() if name in known and name not in ("request", "images", "notes")}
+    images = tuple(JobImage(**{**image, "notes": tuple(image.get("notes", ()))}) for image in values["images"])
+    return Job(**rest, request=made, images=images, notes=tuple(values.get("notes", ())))
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from pathlib import Path
 from PIL import Image
 
 from webui.contract.errors import Interrupted, QueueFullError, RequestError, SaveError, UnknownJobError, WebUIError
-from webui.contract.request import GenerationRequest
-from webui.contract.result import GeneratedImage, Progress
+from webui.contract.request import Request
+from webui.contract.result import Progress, Result
 from webui.engine.watch import Observer
 from webui.workspace import pictures
 from webui.workspace.events import EventLog, Subscription
@@ -27,13 +27,16 @@ from webui.workspace.jobs import Job, JobImage, from_dict
 from webui.workspace.settings import SettingsStore
 
 _log = logging.getLogger(__name__)
-Draw = Callable[[GenerationRequest, Observer, int], Iterator[GeneratedImage]]
+Prepare = Callable[[Request, str], tuple[Request, tuple[str, ...]]]
+Draw = Callable[[Request, Observer, int], Iterator[Result]]
 WAITING = 1000
 """Jobs that may wait."""
 HISTORY = 200
 """Ended jobs that are remembered."""
 RECENT = 64
-"""Pictures that stay in memory."""
+"""Pictures that stay in memory, and"""
+RECENT_PIXELS = 2**28
+"""their pixels together."""
 ATTEMPTS = 2
 """Starts of the program that may end in the middle of a job before it is set aside."""
 
@@ -42,7 +45,7 @@ class JobQueue:
     """Draws jobs one after the other in a thread of its own.
 
     Args:
-        complete: fills in and checks a request (RequestError, CheckpointError).
+        prepare: (request, tab) -> the request filled in and checked (RequestError, CheckpointError), and notes for the user.
         draw: (complete request, observer, pictures to leave out) -> pictures.
         gallery: saves pictures.
         settings: read when a picture is saved.
@@ -52,14 +55,14 @@ class JobQueue:
 
     def __init__(
         self,
-        complete: Callable[[GenerationRequest], GenerationRequest],
+        prepare: Prepare,
         draw: Draw,
         gallery: Gallery,
         settings: SettingsStore,
         folder: Path,
         starts: bool = True,
     ) -> None:
-        self._complete = complete
+        self._prepare = prepare
         self._draw = draw
         self._gallery = gallery
         self._settings = settings
@@ -70,7 +73,7 @@ class JobQueue:
         self._stop: set[str] = set()
         self._closing = False
         self._previews: dict[str, Progress] = {}
-        self._recent: OrderedDict[tuple[str, int], tuple[GeneratedImage, bytes]] = OrderedDict()
+        self._recent: OrderedDict[tuple[str, int], tuple[Result, bytes]] = OrderedDict()
         self._events = EventLog()
         self._saver = ThreadPoolExecutor(1, "save")
         self._worker = threading.Thread(target=self._work, name="jobs", daemon=True)
@@ -80,7 +83,7 @@ class JobQueue:
 
     # -- asking
 
-    def submit(self, request: GenerationRequest, *, tab: str = "txt2img", save: bool = True) -> Job:
+    def submit(self, request: Request, *, tab: str = "txt2img", save: bool = True) -> Job:
         """Check a request and put it at the end.
 
         Args:
@@ -91,11 +94,11 @@ class JobQueue:
             RequestError, CheckpointError: nothing was queued.
             SaveError: the job could not be written down, so it was not taken.
         """
-        complete = self._complete(request)
+        complete, notes = self._prepare(request, tab)
         with self._changed:
             if sum(not job.has_ended for job in self._jobs.values()) >= WAITING:
                 raise QueueFullError(f"The queue is full: {WAITING} jobs are waiting. Wait for some to finish, or remove some.")
-            job = Job(id=uuid.uuid4().hex, tab=tab, request=complete, created=time.time(), save=save)
+            job = Job(id=uuid.uuid4().hex, tab=tab, request=complete, created=time.time(), save=save, notes=notes)
             job = replace(job, pictures=complete.pictures, steps=complete.steps or 0)
             self._write(job)
             self._set("queued", job)
@@ -156,7 +159,7 @@ class JobQueue:
             self._changed.wait_for(lambda: self.job(job_id).has_ended, timeout)
             return self.job(job_id)
 
-    def picture(self, job_id: str, index: int) -> GeneratedImage | None:
+    def picture(self, job_id: str, index: int) -> Result | None:
         """A recent picture, as it was made; None when it is only on the disk, or not there."""
         with self._changed:
             found = self._recent.get((job_id, index))
@@ -251,24 +254,32 @@ class JobQueue:
                 return  # stays "running" on the disk: the next start takes it up
             self._end(replace(self._jobs[job.id], error_kind=kind), state, error)
 
-    def _deliver(self, job: Job, number: int, picture: GeneratedImage) -> Future[None]:
+    def _deliver(self, job: Job, number: int, picture: Result) -> Future[None]:
         """Show a finished picture at once, as a JPEG; the file is written behind it."""
         jpeg = pictures.jpeg_bytes(picture.image, picture.infotext, 92)
-        image = JobImage(number, picture.image.width, picture.image.height, str(picture.request.seed), picture.infotext)
+        width, height = picture.image.size
+        notes = tuple(dict.fromkeys((*job.notes, *picture.notes)))
+        image = JobImage(number, width, height, str(picture.request.seed), picture.infotext, notes=notes)
         with self._changed:
             self._recent[job.id, number] = (picture, jpeg)
             self._make_room(job)
-            self._set("image", self._jobs[job.id].with_image(image))
+            known = self._jobs[job.id]
+            told = tuple(dict.fromkeys((*known.notes, *notes)))
+            self._set("image", replace(known.with_image(image), notes=told))
         return self._saver.submit(self._save, job, image, picture)
 
     def _make_room(self, running: Job) -> None:
         """Forget the oldest pictures. Those of a running job that saves none stay: they are nowhere else."""
         kept_nowhere_else = "" if running.save else running.id
         old = [key for key in self._recent if key[0] != kept_nowhere_else]
-        for key in old[: max(0, len(self._recent) - RECENT)]:
-            del self._recent[key]
+        pixels = sum(picture.image.width * picture.image.height for picture, _ in self._recent.values())
+        for key in old:
+            if len(self._recent) <= RECENT and pixels <= RECENT_PIXELS:
+                return
+            gone, _ = self._recent.pop(key)
+            pixels -= gone.image.width * gone.image.height
 
-    def _save(self, job: Job, image: JobImage, picture: GeneratedImage) -> None:
+    def _save(self, job: Job, image: JobImage, picture: Result) -> None:
         if not job.save:
             return
         try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from webui.contract.errors import CheckpointError
-from webui.contract.request import PICTURES
-from webui.ui.fields import FIELDS
-from webui.ui.markup import html, picture_line
+from webui.ui.fields import ENLARGING, FIELDS
+from webui.ui.markup import html, offer
 from webui.ui.quiet_gradio import gr, without_stubs
 from webui.ui.reading import family_of, refiners, size_choices
 from webui.workspace.app import App
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from webui.ui.header import Header
 
 Controls = dict[str, Any]
-HINTS = {"mask": "white is painted anew", "depth": "white is near", "map": "a label in each pixel"}
 ASPECTS = {"1:1": 1.0, "4:3": 4 / 3, "3:2": 3 / 2, "16:9": 16 / 9}
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private", "trigger_mode": "multiple"}
 """How our events run: at once, beside each other, without Gradio's overlays."""
@@ -48,46 +47,53 @@ def column(classes: str, **more: Any) -> Any:
     return gr.Column(elem_classes=classes.split(), scale=0, min_width=0, **more)
 
 
-def _named(tab: str, name: str, classes: str = "") -> dict[str, Any]:
+@contextmanager
+def group(tab: str, element: str, label: str, classes: str = "") -> Iterator[None]:
+    """What one needs now and then, closed."""
+    more = ["group", *classes.split()]
+    with gr.Accordion(label, open=False, elem_id=f"{tab}_{element}", elem_classes=more), column("rows"):
+        yield
+
+
+def named(tab: str, name: str, classes: str = "") -> dict[str, Any]:
     """Label, element id and classes of a field's control; for-NAME hides it where the checkpoint does not read the field."""
-    follows = [f"for-{name}"] if FIELDS[name].varies else []
-    return {
-        "label": FIELDS[name].label,
-        "elem_id": f"{tab}_{FIELDS[name].element}",
-        "elem_classes": [*classes.split(), *follows],
-    }
+    field = (ENLARGING if tab == "upscale" else FIELDS)[name]
+    follows = [f"for-{name}"] if field.varies else []
+    return {"label": field.label, "elem_id": f"{tab}_{field.element}", "elem_classes": [*classes.split(), *follows]}
 
 
 def prompt_fields(tab: str, lines: int = 4) -> Controls:
-    """Prompt and negative prompt, each one textarea with its count of tokens."""
+    """Prompt and negative prompt, each one textarea with its count of tokens; a picture that is dropped on one offers its own."""
     made: Controls = {}
     rows = {"prompt": (lines, "What should the picture show?"), "negative_prompt": (2, "What should it avoid?")}
     for name, (height, words) in rows.items():
-        with column(f"field for-{name}"):
+        with column("field" if tab == "upscale" else f"field for-{name}"):
             made[name] = gr.Textbox(
-                lines=height, max_lines=height + 6, max_length=100_000, placeholder=words, interactive=True, **_named(tab, name)
+                lines=height, max_lines=height + 6, max_length=100_000, placeholder=words, interactive=True, **named(tab, name)
             )
             html(
                 '<span class="count" title="Tokens used, and room in the chunks they fill" hidden></span>',
                 elem_id=f"{tab}_{FIELDS[name].element}_tokens",
                 elem_classes="tokens",
             )
+    html(offer(tab), elem_id=f"{tab}_offer", elem_classes="offer-block")
     return made
 
 
-def sampling_fields(tab: str, app: App, defaults: Mapping[str, Any]) -> Controls:
+def sampling_fields(tab: str, app: App, defaults: Mapping[str, Any], has_refiner: bool = True) -> Controls:
     parts = app.parts
     samplers, schedules = parts.samplers.names(), ["Automatic", *parts.schedules.names()]
-    guidance = _amount(tab, "guidance", 0, 20, defaults.get("guidance", 7), 0.1)
-    guidance.change(None, guidance, None, js=f"value => LW.guided('{tab}', value)", **IN_PAGE)
-    return {
-        "sampler": _choice(tab, "sampler", samplers, defaults.get("sampler")),
-        "schedule": _choice(tab, "schedule", schedules, "Automatic"),
-        "steps": _amount(tab, "steps", 1, 100, defaults.get("steps", 20), 1),
-        "guidance": guidance,
-        "refiner": _choice(tab, "refiner", [("None", ""), *refiners_of(app)], ""),
-        "refiner_switch": _amount(tab, "refiner_switch", 0, 1, 0.8, 0.05),
+    made: Controls = {
+        "sampler": choice(tab, "sampler", samplers, defaults.get("sampler")),
+        "schedule": choice(tab, "schedule", schedules, "Automatic"),
+        "steps": amount(tab, "steps", 1, 100, defaults.get("steps", 20), 1),
+        "guidance": amount(tab, "guidance", 0, 20, defaults.get("guidance", 7), 0.1),
     }
+    made["guidance"].change(None, made["guidance"], None, js=f"value => LW.guided('{tab}', value)", **IN_PAGE)
+    if has_refiner:
+        made["refiner"] = choice(tab, "refiner", [("None", ""), *refiners_of(app)], "")
+        made["refiner_switch"] = amount(tab, "refiner_switch", 0, 1, 0.8, 0.05)
+    return made
 
 
 def refiners_of(app: App, title: str = "") -> list[str]:
@@ -95,23 +101,23 @@ def refiners_of(app: App, title: str = "") -> list[str]:
     return refiners(app, family) if family else []
 
 
-def _choice(tab: str, name: str, choices: Sequence[Any], value: Any) -> Any:
-    return Choice(choices, value=value, allow_custom_value=True, interactive=True, **_named(tab, name, "line"))
+def choice(tab: str, name: str, choices: Sequence[Any], value: Any) -> Any:
+    return Choice(choices, value=value, allow_custom_value=True, interactive=True, **named(tab, name, "line"))
 
 
-def _amount(tab: str, name: str, low: float, high: float, value: Any, step: float) -> Any:
-    return Amount(low, high, value, step=step, interactive=True, **_named(tab, name, "line"))
+def amount(tab: str, name: str, low: float, high: float, value: Any, step: float) -> Any:
+    return Amount(low, high, value, step=step, interactive=True, **named(tab, name, "line"))
 
 
 def inset(tab: str, name: str, value: Any, **more: Any) -> Any:
     """A number with its label inside. Its limits are those of the request, whose check has the words for them."""
-    return gr.Number(value, min_width=0, interactive=True, **more, **_named(tab, name, "inset"))
+    return gr.Number(value, min_width=0, interactive=True, **more, **named(tab, name, "inset"))
 
 
-def _inset_text(tab: str, name: str, value: str = "", **more: Any) -> Any:
+def inset_text(tab: str, name: str, value: str = "", **more: Any) -> Any:
     """A number as text: it keeps all its digits, and may be empty (a number that is shown at once would turn to 0)."""
     return gr.Textbox(
-        value, lines=1, max_lines=1, max_length=40, min_width=0, interactive=True, **more, **_named(tab, name, "inset")
+        value, lines=1, max_lines=1, max_length=40, min_width=0, interactive=True, **more, **named(tab, name, "inset")
     )
 
 
@@ -119,8 +125,12 @@ def icon_button(element: str, label: str, icon: str) -> Any:
     return gr.Button(label, elem_id=element, elem_classes=f"icon-only i-{icon}", min_width=32, scale=0)
 
 
-def size_fields(tab: str, app: App, header: Header, defaults: Mapping[str, Any]) -> Controls:
-    """Width and height, with aspects of the checkpoint's own size (or the sizes it was trained on) and a swap."""
+def size_fields(tab: str, app: App, header: Header, defaults: Mapping[str, Any], has_picture: bool = False) -> Controls:
+    """Width and height, with aspects of the checkpoint's own size (or the sizes it was trained on) and a swap.
+
+    Args:
+        has_picture: whether a picture goes in, whose own size a button takes.
+    """
     aspect = gr.Radio(
         list(ASPECTS), value="1:1", label="Aspect", elem_id=f"{tab}_aspect", interactive=True,
         elem_classes=["line", "segmented", "for-width", "without-sizes"],
@@ -134,6 +144,9 @@ def size_fields(tab: str, app: App, header: Header, defaults: Mapping[str, Any])
         width = inset(tab, "width", defaults.get("width", 512), step=8)
         swap = icon_button(f"{tab}_swap", "Swap width and height", "swap")
         height = inset(tab, "height", defaults.get("height", 512), step=8)
+        if has_picture:
+            own = icon_button(f"{tab}_own_size", "Use the picture's own size", "fit")
+            own.click(None, [width, height], [width, height], js=f"(w, h) => LW.board.size('{tab}') ?? [w, h]", **IN_PAGE)
 
     def sized(name: str, title: str, w: Any, h: Any) -> tuple[int, int]:
         wide, high = aspect_size(ASPECTS[name], native_size(app, title))
@@ -166,7 +179,7 @@ def aspect_size(ratio: float, native: int) -> tuple[int, int]:
 def seed_fields(tab: str) -> Controls:
     """The seed is text: the browser's numbers have 15 digits, a seed up to 19."""
     with gr.Row(elem_classes="pair"):
-        seed = _inset_text(tab, "seed", "-1")
+        seed = inset_text(tab, "seed", "-1")
         dice = icon_button(f"{tab}_random_seed", "New seed each time", "dice")
         reuse = icon_button(f"{tab}_reuse_seed", "Use the seed of the picture shown", "reuse")
     dice.click(None, None, seed, js="() => '-1'", **IN_PAGE)
@@ -179,71 +192,44 @@ def batch_fields(tab: str) -> Controls:
         return {"batch_size": inset(tab, "batch_size", 1, step=1), "batch_count": inset(tab, "batch_count", 1, step=1)}
 
 
-def picture_fields(tab: str) -> Controls:
-    """The pictures and things that some families draw from. Each stands on a line, and only where the checkpoint reads it."""
-    made: Controls = {}
-    with column("for-class_label"):
-        made["class_label"] = _choice(tab, "class_label", [], "")
-    with column("for-boxes"):
-        made["boxes"] = gr.Textbox(
-            lines=4, max_lines=12, max_length=20_000, placeholder="label  x  y  width  height, a line for each box",
-            info="In shares of the picture, from its top left corner", interactive=True, **_named(tab, "boxes"),
-        )  # fmt: skip
-    for name in PICTURES:
-        made[name] = _picture(tab, name)
-        beside = {"image": ("strength", 0.75), "second_image": ("mix", 0.5)}.get(name)
-        if beside:
-            with column(f"for-{beside[0]}"):
-                made[beside[0]] = _amount(tab, beside[0], 0, 1, beside[1], 0.01)
-    with column("for-noise_level"):
-        made["noise_level"] = _inset_text(tab, "noise_level", placeholder="the checkpoint's own")
-    return made
-
-
-def _picture(tab: str, name: str) -> Any:
-    """A picture by its name, in a box that nobody sees; script shows the picture and hands its file to the server."""
-    label, element = FIELDS[name].label, f"{tab}_{FIELDS[name].element}"
-    with column(f"for-{name}"):
-        box = gr.Textbox("", max_length=200, interactive=True, **{**_named(tab, name), "elem_classes": ["kept"]})
-        html(picture_line(element, label, HINTS.get(name, "")), js_on_load=f"LW.pictures.mount(element, '{element}')")
-    box.change(None, box, None, js=f"name => LW.pictures.show('{element}', name)", **IN_PAGE)
-    return box
-
-
 def advanced_fields(tab: str) -> Controls:
-    """What one needs now and then, closed."""
-    with gr.Accordion("Advanced", open=False, elem_id=f"{tab}_advanced", elem_classes="group"), column("rows"):
+    with group(tab, "advanced", "Advanced"):
         return {
-            "clip_skip": _amount(tab, "clip_skip", 1, 12, 1, 1),
-            "variation_strength": _amount(tab, "variation_strength", 0, 1, 0, 0.01),
-            "variation_seed": _inset_text(tab, "variation_seed", "-1"),
-            "noise_source": _one_of(tab, "noise_source", ["CPU", "NV"]),
-            "emphasis": _choice(tab, "emphasis", ["Original", "No norm", "Ignore", "None"], "Original"),
-            "long_prompt": _one_of(tab, "long_prompt", ["Continue", "Cut"]),
+            "clip_skip": amount(tab, "clip_skip", 1, 12, 1, 1),
+            "variation_strength": amount(tab, "variation_strength", 0, 1, 0, 0.01),
+            "variation_seed": inset_text(tab, "variation_seed", "-1"),
+            "noise_source": one_of(tab, "noise_source", ["CPU", "NV"]),
+            "emphasis": choice(tab, "emphasis", ["Original", "No norm", "Ignore", "None"], "Original"),
+            "long_prompt": one_of(tab, "long_prompt", ["Continue", "Cut"]),
             "eta": inset(tab, "eta", None, placeholder="the sampler's own", step=0.05),
         }
 
 
-def _one_of(tab: str, name: str, choices: list[str]) -> Any:
-    return gr.Radio(choices, value=choices[0], interactive=True, **_named(tab, name, "line segmented"))
+def one_of(tab: str, name: str, choices: Sequence[Any]) -> Any:
+    """One of a few that fit beside each other; the first is chosen."""
+    first = choices[0][1] if isinstance(choices[0], tuple) else choices[0]
+    return gr.Radio(list(choices), value=first, interactive=True, **named(tab, name, "line segmented"))
+
+
+def tick(tab: str, name: str, value: bool = False) -> Any:
+    return gr.Checkbox(value, interactive=True, min_width=0, **named(tab, name, "check"))
 
 
 def told_fields(tab: str) -> Controls:
     """What SDXL is told beside the prompt: a second prompt, sizes, and the refiner its beauty. Closed."""
     made: Controls = {}
-    classes = ["group", "for-second_prompt"]
-    with gr.Accordion("Second prompt and sizes", open=False, elem_id=f"{tab}_told", elem_classes=classes), column("rows"):
+    with group(tab, "told", "Second prompt and sizes", "for-second_prompt"):
         for name, words in (
             ("second_prompt", "the same as the prompt"),
             ("second_negative_prompt", "the same as the negative prompt"),
         ):
             made[name] = gr.Textbox(
-                lines=2, max_lines=6, max_length=100_000, placeholder=words, interactive=True, **_named(tab, name)
+                lines=2, max_lines=6, max_length=100_000, placeholder=words, interactive=True, **named(tab, name)
             )
         for pair in (("original_width", "original_height"), ("crop_left", "crop_top"), ("target_width", "target_height")):
             with gr.Row(elem_classes="pair"):
                 for name in pair:
-                    made[name] = _inset_text(tab, name, placeholder="0" if "crop" in name else "its own")
+                    made[name] = inset_text(tab, name, placeholder="0" if "crop" in name else "its own")
         for name, value in (("aesthetic_score", 6.0), ("negative_aesthetic_score", 2.5)):
-            made[name] = _amount(tab, name, 0, 10, value, 0.1)
+            made[name] = amount(tab, name, 0, 10, value, 0.1)
     return made

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from webui.contract.request import GenerationRequest, request_from
+from webui.contract.request import EnlargeRequest, GenerationRequest, enlarge_request_from, request_from
 
 Convert = Callable[[Any], Any]
 
@@ -38,6 +38,11 @@ def number(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return None if value == "" else value
+
+
+def decimal(value: Any) -> Any:
+    """A decimal number that stands in a text; an empty one to None."""
+    return number(_decimal(value.strip()) if isinstance(value, str) and value.strip() else value)
 
 
 def seed(value: Any) -> Any:
@@ -67,6 +72,16 @@ def empty(value: Any) -> Any:
 
 def optional(value: Any) -> Any:
     return "" if value is None else str(value)
+
+
+def latent(value: Any) -> Any:
+    """The hires upscaler that stands for itself where none is named."""
+    return value or "Latent"
+
+
+def switch(value: Any) -> Any:
+    """A box that was never touched is off."""
+    return False if value is None else value
 
 
 def boxes(value: Any) -> Any:
@@ -123,11 +138,25 @@ TABLE = (
     Field("class_label", "class", "Class", text, varies=True),
     Field("boxes", "boxes", "Boxes", boxes, lines, varies=True),
     Field("image", "image", "Image", text, varies=True),
+    Field("resize", "resize", "Resize"),
     Field("strength", "strength", "Strength", number, follows=True, varies=True),
     Field("second_image", "second_image", "Second image", text, varies=True),
     Field("mix", "mix", "Mix", number, varies=True),
     Field("mask", "mask", "Mask", text, varies=True),
+    Field("mask_blur", "mask_blur", "Mask blur", number),
+    Field("mask_invert", "mask_invert", "Repaint", switch),
+    Field("masked_content", "masked_content", "Start from"),
+    Field("only_masked", "only_masked", "Area", switch),
+    Field("mask_padding", "mask_padding", "Padding", whole),
+    Field("soft", "soft", "Soft inpainting", switch),
+    Field("extend_left", "extend_left", "Left", zero, empty),
+    Field("extend_top", "extend_top", "Top", zero, empty),
+    Field("extend_right", "extend_right", "Right", zero, empty),
+    Field("extend_bottom", "extend_bottom", "Bottom", zero, empty),
+    Field("match_colours", "match_colours", "Match colours", switch),
     Field("depth", "depth", "Depth map", text, varies=True),
+    Field("depth_near", "depth_near", "Near", number),
+    Field("depth_far", "depth_far", "Far", number),
     Field("map", "map", "Label map", text, varies=True),
     Field("noise_level", "noise_level", "Noise level", whole, optional, varies=True),
     Field("refiner", "refiner", "Refiner", text, varies=True),
@@ -148,6 +177,15 @@ TABLE = (
     Field("emphasis", "emphasis", "Emphasis", varies=True),
     Field("long_prompt", "long_prompt", "Long prompt", varies=True),
     Field("eta", "eta", "Eta", number),
+    Field("hires_scale", "hires_scale", "Enlarge by", number),
+    Field("hires_width", "hires_width", "Width", zero, empty),
+    Field("hires_height", "hires_height", "Height", zero, empty),
+    Field("hires_upscaler", "hires_upscaler", "Upscaler", text, latent),
+    Field("hires_steps", "hires_steps", "Steps", whole, optional),
+    Field("hires_strength", "hires_strength", "Strength", number),
+    Field("hires_prompt", "hires_prompt", "Prompt", text, varies=True),
+    Field("hires_negative_prompt", "hires_neg_prompt", "Negative prompt", text, varies=True),
+    Field("tile", "tile", "Tile", zero, empty),
     Field("second_prompt", "second_prompt", "Second prompt", text, varies=True),
     Field("second_negative_prompt", "second_neg_prompt", "Second negative prompt", text, varies=True),
     Field("original_width", "original_width", "Original width", zero, empty, varies=True),
@@ -160,6 +198,27 @@ TABLE = (
     Field("negative_aesthetic_score", "negative_aesthetic_score", "Negative score", number, varies=True),
 )
 FIELDS = {field.name: field for field in TABLE}
+ENLARGING = {
+    field.name: field
+    for field in (
+        Field("upscaler", "upscaler", "Upscaler", text),
+        Field("second_upscaler", "second_upscaler", "Second", text),
+        Field("second_share", "second_share", "Share of it", number),
+        Field("scale", "scale", "Enlarge by", number),
+        Field("width", "width", "Width", zero, empty),
+        Field("height", "height", "Height", zero, empty),
+        Field("crop", "crop", "Cut off what is beyond width and height", switch),
+        Field("tile", "tile", "Tile", zero, empty),
+        Field("tile_overlap", "tile_overlap", "Overlap", whole),
+        Field("prompt", "prompt", "Prompt", text),
+        Field("negative_prompt", "neg_prompt", "Negative prompt", text),
+        Field("noise_level", "noise_level", "Noise level", whole, optional),
+        Field("steps", "steps", "Steps", whole, optional),
+        Field("guidance", "guidance", "Guidance", decimal, optional),
+        Field("seed", "seed", "Seed", seed, digits),
+    )
+}
+"""The same for a request to enlarge."""
 FOLLOWING = tuple(field.name for field in TABLE if field.follows)
 VARYING = tuple(field.name for field in TABLE if field.varies)
 
@@ -172,6 +231,12 @@ def request_of(names: Sequence[str], values: Sequence[Any], **more: Any) -> Gene
     """
     read = {name: FIELDS[name].read(value) for name, value in zip(names, values, strict=True)}
     return request_from({**read, **more})
+
+
+def enlarge_request_of(values: Mapping[str, Any]) -> EnlargeRequest:
+    """As request_of, for a request to enlarge; image has no control."""
+    read = {name: ENLARGING[name].read(value) for name, value in values.items() if name in ENLARGING}
+    return enlarge_request_from({**values, **read})
 
 
 def values_of(request: GenerationRequest, names: Sequence[str] = tuple(FIELDS)) -> list[Any]:

@@ -6,7 +6,7 @@ it. A checkpoint's defaults go to the controls that the user has not changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -35,6 +35,8 @@ class Header:
     """Unseen text: the title that a button of ours wants to be chosen; "" again when it is."""
     presets: list[Any] = field(default_factory=list)
     """Dropdowns of sizes, one for each tab that has them."""
+    lists: list[tuple[Any, Callable[[], Sequence[Any]]]] = field(default_factory=list)
+    """Dropdowns of what lies in folders, and what they offer now: asked anew when a page opens."""
 
 
 def header(app: App) -> Header:
@@ -114,21 +116,25 @@ def follow_checkpoint(app: App, top: Header, tabs: Sequence[Controls], restored:
     Args:
         can_choose: whether a choice is the program's; else it is only that of the page's own requests.
     """
-    controls = [tab[name] for tab in tabs for name in FOLLOWING]
-    menus = [tab[name] for tab in tabs for name in ("class_label", "refiner")]
-    outputs = [top.checkpoint, top.badge, top.defaults, top.message, top.facts, top.use, *top.presets, *menus, *controls]
+    following = [[name for name in FOLLOWING if name in tab and "sampler" in tab] for tab in tabs]
+    controls = [tab[name] for tab, names in zip(tabs, following, strict=True) for name in names]
+    menus = [(name, tab[name]) for tab in tabs for name in ("class_label", "refiner") if name in tab]
+    lists = [*top.presets, *(menu for menu, _ in top.lists), *(menu for _, menu in menus)]
+    outputs = [top.checkpoint, top.badge, top.defaults, top.message, top.facts, top.use, *lists, *controls]
 
     def settled(title: str | None, before: Mapping[str, Any] | None, values: Sequence[Any], message: str) -> list[Any]:
         now = defaults_of(app, title or "")
         updates: list[Any] = []
-        for start in range(0, len(values), len(FOLLOWING)):
-            shown = dict(zip(FOLLOWING, values[start : start + len(FOLLOWING)], strict=True))
+        rest = iter(values)
+        for names in following:
+            shown = {name: next(rest) for name in names}
             moved = follow(before or {}, now, shown)
-            updates += [moved.get(name, gr.skip()) for name in FOLLOWING]
+            updates += [moved.get(name, gr.skip()) for name in names]
         row = family_of(app, title or "")
         seconds = [("None", ""), *(refiners(app, row) if row else [])]
         lists = [gr.update(choices=size_choices(row))] * len(top.presets)
-        lists += [gr.update(choices=class_choices(row)), gr.update(choices=seconds)] * len(tabs)
+        lists += [gr.update(choices=list(offered())) for _, offered in top.lists]
+        lists += [gr.update(choices=class_choices(row) if name == "class_label" else seconds) for name, _ in menus]
         shown = gr.update(choices=choices(app), value=title)
         return [shown, family(app, title or ""), now, message, facts_of(app, title or ""), "", *lists, *updates]
 

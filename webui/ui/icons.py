@@ -5,6 +5,16 @@ from __future__ import annotations
 ICONS = {
     "mark": "M8 1.8l5.4 3.1v6.2L8 14.2l-5.4-3.1V4.9z M8 5.2a2.8 2.8 0 1 0 0 5.6 2.8 2.8 0 1 0 0-5.6",
     "txt2img": "M2 5V3h8v2 M6 3v10 M4.5 13h3 M12 8.5l.8 2.2 2.2.8-2.2.8-.8 2.2-.8-2.2-2.2-.8 2.2-.8z",
+    "img2img": "M2 2.5h8.5V11H2z M13 5.5h1V14H5.5v-.6",
+    "inpaint": "M13.8 2.2L7.6 8.6 M7.6 8.6c-1.9-.7-3.6.6-3.6 2.5 0 1.1-.6 1.8-1.8 2.1 3 1.1 6.7-.2 6.7-2.8 0-.9-.5-1.5-1.3-1.8z",
+    "depth": "M8 2l6 3-6 3-6-3z M2 8l6 3 6-3 M2 11l6 3 6-3",
+    "upscale": "M9.5 2.5h4v4 M13.5 2.5L9 7 M6.5 13.5h-4v-4 M2.5 13.5L7 9",
+    "compare": "M8 2v12 M5.5 4.5h-3v7h3 M10.5 4.5h3v7h-3",
+    "hires": "M2.5 2.5h4v4h-4z M9.5 5.5h4v8h-8v-4 M9 2.5h1.5",
+    "send": "M2.5 8h9 M8 4.5L11.5 8 8 11.5 M13.8 3v10",
+    "fit": "M2.5 6V2.5H6 M10 2.5h3.5V6 M13.5 10v3.5H10 M6 13.5H2.5V10",
+    "folder": "M2 4h4l1.5 1.8H14v7.2H2z",
+    "check": "M3 8.5l3.2 3.2L13 4.8",
     "queue": "M2 4h12 M2 8h12 M2 12h7",
     "theme": "M8 2.2a5.8 5.8 0 1 0 0 11.6 5.8 5.8 0 1 0 0-11.6 M8 2.2v11.6 M10.4 3.2v9.6 M12.4 5v6",
     "dice": "M3 3h10v10H3z M5.9 5.9h.01 M10.1 5.9h.01 M8 8h.01 M5.9 10.1h.01 M10.1 10.1h.01",
@@ -21,6 +31,10 @@ ICONS = {
 }
 
 
+HANDLE = "M5.5 5L2.5 8l3 3 M10.5 5l3 3-3 3"
+"""Of the line between before and after: it lies on pictures, so it is black on white in both themes."""
+
+
 def svg(name: str) -> str:
     """An icon to stand in HTML; it takes the colour of the text."""
     return f'<svg class="icon" viewBox="0 0 16 16" aria-hidden="true" focusable="false"><path d="{ICONS[name]}"/></svg>'
@@ -32,5 +46,6 @@ def css_variables() -> str:
         "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16' fill='none' stroke='%23000' stroke-width='1.4' "
         "stroke-linecap='round' stroke-linejoin='round'%3E%3Cpath d='{}'/%3E%3C/svg%3E"
     )
-    lines = (f'--icon-{name}:url("data:image/svg+xml,{shape.format(path)}")' for name, path in ICONS.items())
+    named = {**ICONS, "handle": HANDLE}
+    lines = (f'--icon-{name}:url("data:image/svg+xml,{shape.format(path)}")' for name, path in named.items())
     return ":root{" + ";".join(lines) + "}"

@@ -40,6 +40,19 @@ def unserved(tab: str) -> str:
     """Takes the controls' place where the checkpoint in use is of no use to a tab; script writes the words."""
     return (
         f'<div class="unserved-words" data-tab="{tab}" role="status"><p data-part="why"></p>'
+        + button("Open the tab", "chevron", "soft", data_do="goto", data_part="goto", hidden="")
         + button("Use it", "show", "soft", data_do="use", data_part="use")
         + "</div>"
+    )
+
+
+def offer(tab: str) -> str:
+    """What a dropped picture or a pasted text says of how it was made, to be taken or not; script fills it."""
+    return (
+        f'<div class="offer" data-tab="{tab}" role="status" hidden><strong data-part="title"></strong>'
+        '<p class="hint" data-part="words"></p><p class="hint" data-part="notes"></p><div class="offer-tools">'
+        + button("Take all", "check", "soft", data_do="take", data_what="all")
+        + button("Only the prompt", "txt2img", data_do="take", data_what="prompt")
+        + button("", "close", title="Leave it", data_do="leave")
+        + "</div></div>"
     )

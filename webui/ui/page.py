@@ -9,17 +9,23 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from webui.ui import icons
+from webui.ui import icons, painter
 from webui.ui.controls import IN_PAGE, Controls
 from webui.ui.fields import VARYING
 from webui.ui.head import HeadFirst
 from webui.ui.header import follow_checkpoint, header
 from webui.ui.quiet_gradio import gr
+from webui.ui.reading import SERVES
 from webui.ui.tabs import TABS
+from webui.ui.taking import reader, taker
 from webui.workspace.app import App
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("app.js", "follow.js", "pictures.js", "events.js", "stage.js", "queue.js")
+SCRIPTS = (
+    "app.js", "follow.js", "pictures.js", "events.js", "compare.js", "stage.js", "queue.js", *painter.SCRIPTS,
+    "board.js", "folder.js", "send.js", "take.js",
+)  # fmt: skip
+SHEETS = ("style.css", "board.css", painter.STYLE)
 FONTS = ["-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 
@@ -27,12 +33,16 @@ def build(app: App, can_choose: bool = True) -> gr.Blocks:
     """The whole page. Jobs, results and the list of checkpoints come to it while it runs; see assets/events.js."""
     with gr.Blocks(title="Latent WebUI", fill_width=True, analytics_enabled=False) as demo:
         top = header(app)
-        kept: list[Controls] = []
+        kept: dict[str, Controls] = {}
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             for tab in TABS:
                 with gr.Tab(tab.label, id=tab.name, elem_id=f"tab_{tab.name}"):
-                    kept.append(tab.build(app, top))
-        making = [controls for controls in kept if controls]
+                    kept[tab.name] = tab.build(app, top)
+        making = [controls for controls in kept.values() if controls]
+        for name, controls in kept.items():
+            if controls:
+                taker(name, controls)
+        reader(app)
         values = [top.defaults, *(control for controls in making for control in controls.values())]
         names = [control.elem_id or "defaults" for control in values]
         restored = demo.load(None, values, values, js=f"(...values) => LW.restore({json.dumps(names)}, values)", **IN_PAGE)
@@ -82,7 +92,13 @@ def style() -> str:
     """The style sheet, named by content so that a browser keeps it until it changes. It stands in the document, for the
     first paint, and in Gradio's head, behind Gradio's own sheets, which it must outweigh."""
     hidden = "".join(f':root:not([data-reads~="{name}"]) .for-{name}{{display:none!important}}' for name in (*VARYING, "sizes"))
-    return f'<style>{icons.css_variables()}{hidden}</style><link rel="stylesheet" href="{_address("style.css")}">'
+    unserved = "".join(
+        f':root[data-unserved~="{tab}"] #{tab}_panel:is(#_,#{tab}_panel) {{& .unserved{{display:block;flex:1}}'
+        f"& .controls-scroll,& .actions{{display:none}}}}"
+        for tab in SERVES
+    )
+    sheets = "".join(f'<link rel="stylesheet" href="{_address(name)}">' for name in SHEETS)
+    return f"<style>{icons.css_variables()}{hidden}{unserved}</style>{sheets}"
 
 
 def _address(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The painter: a picture and what is painted on it, a mask, a colour sketch or a depth map.
+"""The painter: a picture and what is painted on it, a mask, a colour sketch or a depth map; or the picture alone, to be seen.
 
 Python writes the frame once; assets/painter*.js do the rest. The picture and the paint never pass through Gradio: the page
 asks LW.painter.collect(tab) for their names, which the server gives for what was uploaded to /api/v1/inputs.
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from webui.ui.markup import html
 
-Mode = Literal["mask", "colour", "depth"]
+Mode = Literal["mask", "colour", "depth", "view"]
 STYLE = "painter.css"
 SCRIPTS = ("painter_surface.js", "painter_files.js", "painter_view.js", "painter_tools.js", "painter.js")
 """For the head of the page, after app.js, in this order."""
@@ -79,8 +79,12 @@ WORDS: dict[Mode, Words] = {
         "depth map",
         "Picture with a depth map",
     ),
+    "view": Words("Make a picture larger", "Open it, choose what enlarges it, and generate.", "", "Picture to enlarge"),
 }
 HELP = "Arrows move, Shift by 10 · Space or Enter paints · B E R L tools · [ ] size · S soft edge · Ctrl Z undo · 0 fit"
+
+
+HELP_VIEW = "Arrows move · + and - zoom · 0 fit · O opens another"
 
 
 def painter(tab: str, mode: Mode = "mask", *, words: Words | None = None, blank: str = "", **more: Any) -> Any:
@@ -108,9 +112,14 @@ def frame(tab: str, mode: Mode, words: Words, blank: str = "") -> str:
         start += _button("Blank canvas", "blank", "soft", data_act="blank", data_value=blank)
     use = _button("Use them as the mask", "", "soft", data_act="clearness")
     offer = _notice("offer", "Parts of this picture are transparent.", use) if mode == "mask" else ""
+    bar, help_words = "", HELP_VIEW
+    swap = _button("Open another", "open", "ghost", data_act="open") + _button("Remove", "close", "ghost", data_act="remove")
+    if mode != "view":
+        bar = f'<div class="pt-bar" role="toolbar" aria-label="Painting tools">{_tools(mode)}{_menus(tab, mode, words)}</div>'
+        help_words, swap = HELP, ""
     return f"""
 <section class="painter" data-mode="{mode}" data-has="false" aria-label="{escape(words.area)}">
-  <div class="pt-bar" role="toolbar" aria-label="Painting tools">{_tools(mode)}{_menus(tab, mode, words)}</div>
+  {bar}
   <div class="pt-area" data-part="area" tabindex="0" role="application" aria-label="{escape(words.area)}"
     aria-describedby="{tab}_painter_help">
     <canvas data-part="back" width="8" height="8"></canvas><canvas data-part="front" width="8" height="8"></canvas>
@@ -123,7 +132,8 @@ def frame(tab: str, mode: Mode, words: Words, blank: str = "") -> str:
   </div>
   <div class="pt-notices">{_notice("message", "", "", "alert")}{_notice("note", "", "")}{offer}</div>
   <div class="pt-foot"><span class="hint pt-facts" data-part="facts"></span
-    ><span class="hint pt-help" id="{tab}_painter_help">{escape(HELP)}</span><span class="spring"></span>{_zoom()}</div>
+    ><span class="hint pt-help" id="{tab}_painter_help">{escape(help_words)}</span><span class="spring"></span
+    >{swap}{_zoom()}</div>
   <p class="unseen" role="status" aria-live="polite" data-part="said"></p>
   <input type="file" accept="image/*" data-part="file" aria-label="Picture file" hidden>
   <input type="file" accept="image/*" capture="environment" data-part="shot-file" aria-label="Picture from the camera" hidden>
@@ -194,11 +204,12 @@ def _menus(tab: str, mode: Mode, words: Words) -> str:
         _entry("Open another", "open", "O", needs=False) + _entry("Camera", "camera", needs=False) + _entry("Remove", "remove")
     )
     title = layer.split()[0].capitalize()
-    return (
+    menus = (
         _menu(tab, title, edits + ("" if mode == "colour" else feather) + "<hr>" + saved)
         + _menu(tab, "View", look)
         + _menu(tab, "Picture", picture)
     )
+    return f'<div class="pt-menus">{menus}</div>'
 
 
 def _zoom() -> str:

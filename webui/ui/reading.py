@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from webui.checkpoints.catalog import Entry
 from webui.checkpoints.labels import names
-from webui.contract.errors import WebUIError
+from webui.contract.errors import FieldError, WebUIError
 from webui.contract.parts import Family
+from webui.engine.sizes import enlarge
 from webui.ui.fields import VARYING
 from webui.workspace.app import App
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a tab cannot use a checkpoint."""
+
+    words: str = ""
+    """A sentence; "" where it can."""
+    tab: str = ""
+    """The tab that can; "" where there is none."""
+
+
+SERVED = Reason()
 
 
 def family_of(app: App, title: str = "") -> Family | None:
@@ -55,20 +71,53 @@ def _whole(app: App) -> list[Entry]:
     return [entry for entry in app.checkpoints.entries() if not entry.error]
 
 
-def _draws(family: Family) -> str:
-    """Why the tab of txt2img cannot use a family; "" where it can."""
+def _draws(family: Family) -> Reason:
+    """txt2img: words, or what stands for them, to pictures."""
     if family.network == "none":
-        return f"{family.label}: an autoencoder alone draws nothing. This tab needs a checkpoint that draws."
+        return _nothing(family)
     if family.does == "refine":
-        return (
+        words = (
             f"{family.label} finishes what a base checkpoint begins. This tab needs a base checkpoint; "
             "the refiner is chosen under its sampler."
         )
-    return ""
+        return Reason(words)
+    if family.enlarges > 1:
+        return _enlarges(family)
+    place = {"inpaint": "fills in parts of", "depth": "keeps the depth of", "img2img": "varies"}.get(family.does, "")
+    if place and any("image" in need for need in (*family.needs, *(("image",) if family.does == "img2img" else ()))):
+        return Reason(f"{family.label} {place} a picture, and needs one. Its tab takes pictures.", family.does)
+    return SERVED
 
 
-SERVES: dict[str, Callable[[Family], str]] = {"txt2img": _draws}
-"""By tab: why it cannot use a family, "" where it can."""
+def _repaints(family: Family) -> Reason:
+    """img2img: a picture is painted anew, varied or mixed."""
+    if family.network == "none":
+        return _nothing(family)
+    if family.enlarges > 1:
+        return _enlarges(family)
+    if "image" not in family.inputs:
+        return Reason(f"{family.label} reads no picture. This tab needs a checkpoint that does.", "txt2img")
+    return SERVED
+
+
+def _fills(family: Family) -> Reason:
+    """inpaint: a part of a picture is painted anew."""
+    refused = _repaints(family)
+    if refused == SERVED and "strength" not in family.inputs and "mask" not in family.inputs:
+        return Reason(f"{family.label} varies whole pictures. This tab needs a checkpoint that repaints one.", "img2img")
+    return refused
+
+
+def _nothing(family: Family) -> Reason:
+    return Reason(f"{family.label}: an autoencoder alone draws nothing. This tab needs a checkpoint that draws.")
+
+
+def _enlarges(family: Family) -> Reason:
+    return Reason(f"{family.label} enlarges pictures. It is one of the upscalers of its tab.", "upscale")
+
+
+SERVES: dict[str, Callable[[Family], Reason]] = {"txt2img": _draws, "img2img": _repaints, "inpaint": _fills}
+"""By tab: why it cannot use a family. The tabs that choose a checkpoint by themselves are not here."""
 
 
 def facts_of(app: App, title: str = "") -> dict[str, Any]:
@@ -79,9 +128,19 @@ def facts_of(app: App, title: str = "") -> dict[str, Any]:
     fields = reads(app, family) | ({"sizes"} if family.sizes else set())
     tabs = {}
     for tab, why in SERVES.items():
-        other = next((entry.title for entry in _whole(app) if entry.family and not why(entry.family)), "")
-        tabs[tab] = {"why": why(family), "other": other}
+        other = next((entry.title for entry in _whole(app) if entry.family and why(entry.family) == SERVED), "")
+        refused = why(family)
+        tabs[tab] = {"why": refused.words, "other": other, "goto": refused.tab}
     return {"reads": sorted(fields), "tabs": tabs, "native": family.native_size, "step": max(8, family.size_step)}
+
+
+def depth_title(app: App, title: str = "") -> str:
+    """The checkpoint that draws by depth: the chosen one ("" is the one in use) where it reads depth, else one that is
+    there; "" where there is none."""
+    chosen = family_of(app, title)
+    if chosen is not None and "depth" in chosen.inputs:
+        return title
+    return next((entry.title for entry in _whole(app) if entry.family and "depth" in entry.family.inputs), "")
 
 
 def size_choices(family: Family | None) -> list[str]:
@@ -98,3 +157,26 @@ def class_choices(family: Family | None) -> list[tuple[str, str]]:
 def strength_of(family: Family | None) -> float:
     """How far a picture is painted anew where nothing is asked: wholly behind a mask, else so that it is still known again."""
     return 1.0 if family is not None and family.does == "inpaint" else 0.75
+
+
+def enlarged(source: tuple[Any, Any], scale: Any, to: tuple[Any, Any], crop: bool = True) -> tuple[tuple[int, int], str]:
+    """((width, height) of an enlarged picture, "") by the function that the job asks too, or why there is none, as HTML."""
+    if not all(isinstance(side, int) and side > 0 for side in source):
+        return (0, 0), "The size is not known yet."
+    if not all(isinstance(side, int) for side in to) or not isinstance(scale, int | float):
+        return (0, 0), "The size must be numbers."
+    try:
+        return enlarge(source, float(scale), to, crop).size, ""
+    except FieldError as error:
+        return (0, 0), escape(str(error))
+
+
+def upscaler_choices(app: App, hires: bool = False) -> list[tuple[str, str]]:
+    """(what the menu shows, name) of all that enlarges: filters, files, and for finished pictures the checkpoints that do."""
+    names = app.hires_upscaler_names() if hires else app.upscaler_names()
+    return [(name, name) for name in names]
+
+
+def drawing_upscaler(app: App, name: str) -> bool:
+    """Whether an upscaler is a checkpoint, which draws the larger picture from words and noise."""
+    return any(entry.title == name and entry.family and entry.family.enlarges > 1 for entry in _whole(app))

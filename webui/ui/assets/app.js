@@ -39,7 +39,7 @@ const LW = (() => {
     isRestored = true;
     const kept = JSON.parse(shelf('sessionStorage', KEPT) ?? shelf('localStorage', KEPT) ?? '{}');
     const now = values.map((value, i) => names[i] in kept && !typed.has(names[i]) ? kept[names[i]] : value);
-    setTimeout(() => all('textarea[data-testid=textbox]').forEach(showTokens), 50);
+    setTimeout(countTokens, 50);
     return now;
   }
   function remember(names, values) {
@@ -113,6 +113,7 @@ const LW = (() => {
     counter.textContent = `${used} / ${room}`;
     counter.classList.toggle('over', room > 75);
   }
+  const countTokens = () => all('textarea[data-testid=textbox]').forEach(showTokens);
   document.addEventListener('input', event => {
     const field = event.target.matches('textarea') && event.target.closest('[id$=_prompt]');
     if (!field) return;
@@ -181,7 +182,7 @@ const LW = (() => {
     const press = id => { const b = one(id); if (b && !b.disabled) { b.click(); event.preventDefault(); event.stopPropagation(); } };
     const isMenuOpen = event.target.matches('[role=combobox][aria-expanded=true]');
     if (control && event.key === 'Enter') press(`#${tabName()}_generate`);
-    else if (event.key === 'Escape' && !one('dialog[open]') && !isMenuOpen) press(`#${tabName()}_interrupt`);
+    else if (event.key === 'Escape' && !one('dialog[open], :popover-open') && !isMenuOpen) press(`#${tabName()}_interrupt`);
     else if (event.altKey && /^[1-9]$/.test(event.key)) { all('#tabs [role=tab]')[event.key - 1]?.click(); event.preventDefault(); }
     else if (control && /^Arrow(Up|Down)$/.test(event.key) && event.target.matches('[id$=_prompt] textarea')) {
       weigh(event.target, event.key === 'ArrowUp' ? .1 : -.1);
@@ -198,6 +199,7 @@ const LW = (() => {
     }
   }, true);
 
-  return { one, all, part, element, address, shelf, tabName, openTab, actions, note, copy, restore, remember, nearestAspect };
+
+  return { one, all, part, element, address, shelf, tabName, openTab, actions, note, copy, restore, remember, nearestAspect, countTokens };
 })();
 window.LW = LW;

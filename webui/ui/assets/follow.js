@@ -23,8 +23,11 @@
     root.dataset.reads = facts.reads.join(' ');
     root.dataset.unserved = Object.keys(facts.tabs).filter(tab => facts.tabs[tab].why).join(' ');
     for (const box of all('.unserved-words')) {
-      const { why = '', other = '' } = facts.tabs[box.dataset.tab] ?? {}, use = part(box, 'use');
-      part(box, 'why').textContent = why && (other ? why : `${why} Put one into models/Stable-diffusion.`);
+      const { why = '', other = '', goto = '' } = facts.tabs[box.dataset.tab] ?? {}, use = part(box, 'use'), open = part(box, 'goto');
+      open.hidden = !goto;
+      open.dataset.tab = goto;
+      one('span', open).textContent = `Open ${one(`#tab_${goto}-button`)?.textContent.trim() ?? goto}`;
+      part(box, 'why').textContent = why && (other || goto ? why : `${why} Put one into models/Stable-diffusion.`);
       use.hidden = !other;
       use.dataset.title = other;
       one('span', use).textContent = `Use ${other}`;

@@ -41,7 +41,7 @@
         this.names.image = name;
         this.note(picture.note);
         this.say(`${picture.title || 'Picture'}, ${picture.width} by ${picture.height} pixels`);
-        this.changed();
+        this.changed(true, !isMaskKept);
       } catch (error) {
         if (!(error instanceof files.Unreadable)) throw error;
         if (turn === this.turn) this.tell(error.message);
@@ -51,7 +51,7 @@
       this.picture = picture;
       this.names = { image: '', mask: isSurfaceKept ? this.names.mask : '', revision: isSurfaceKept ? this.names.revision : -1 };
       this.found = picture ? farthest(picture.bitmap) : 'red';
-      if (!isSurfaceKept) this.lay(picture && new Surface(picture.width, picture.height, this.mode === 'colour' ? 4 : 1, this.mode === 'depth' ? GROUND : 0));
+      if (!isSurfaceKept) this.lay(picture && this.mode !== 'view' && new Surface(picture.width, picture.height, this.mode === 'colour' ? 4 : 1, this.mode === 'depth' ? GROUND : 0));
       this.isOffered = Boolean(picture?.isClear) && this.mode === 'mask' && !isSurfaceKept;
       this.isAlone = false;
       this.view?.fit();
@@ -60,7 +60,7 @@
     lay(surface) {
       this.feather = null;
       this.base = null;
-      this.surface = surface;
+      this.surface = surface || null;
       if (surface) surface.onchange = rect => this.view?.touch(rect);
     }
     /* a mask, sketch or depth map from a file, stretched to the picture where it has another size */
@@ -104,12 +104,12 @@
           if (turn !== this.turn) return;
           this.take({ ...picture, title: kept.title, note: kept.note, stamp: kept.stamp, isKept: true }, false);
           const [stamp, text] = (files.shelf.note(this.going) ?? '').split(/\n([^]*)/); /* what was painted as the page went */
-          if (stamp === kept.stamp) LW.surface.readBack(this.surface, text);
-          else if (paint?.length === this.surface.data.length) this.surface.data.set(paint);
+          if (stamp === kept.stamp && this.surface) LW.surface.readBack(this.surface, text);
+          else if (this.surface && paint?.length === this.surface.data.length) this.surface.data.set(paint);
           this.hasMap = record.hasMask;
           this.isOffered = false;
-          this.surface.changed(this.surface.whole);
-          this.names = { image: record.names.image, mask: record.names.mask, revision: record.names.isFresh && stamp !== kept.stamp ? this.surface.revision : -1 };
+          this.surface?.changed(this.surface.whole);
+          this.names = { image: record.names.image, mask: record.names.mask, revision: record.names.isFresh && stamp !== kept.stamp && this.surface ? this.surface.revision : -1 };
           this.note(kept.note);
           this.changed(stamp === kept.stamp);
         } catch (error) { if (!(error instanceof files.Unreadable)) throw error; }
@@ -125,7 +125,7 @@
     async saveSoon() {
       const { picture, surface, names, mode } = this, revision = surface?.revision;
       const record = { mode, settings: Object.fromEntries(SETTINGS.map(key => [key, this[key]])), stamp: picture?.stamp };
-      if (picture) Object.assign(record, { hasMask: this.hasMask, names: { image: names.image, mask: names.mask, isFresh: names.revision === revision }, paint: await LW.surface.squeeze(this.feather?.original ?? surface.data) });
+      if (picture) Object.assign(record, { hasMask: this.hasMask, names: { image: names.image, mask: names.mask, isFresh: names.revision === revision }, paint: surface && await LW.surface.squeeze(this.feather?.original ?? surface.data) });
       if (this.surface !== surface || surface?.revision !== revision) return this.save(); /* painted on meanwhile */
       let isKept = await files.shelf.put(this.tab, record);
       if (!picture) await files.shelf.put(`${this.tab}/picture`, undefined);
@@ -137,11 +137,11 @@
       if (this.surface === surface && surface?.revision === revision) { this.isUnsaved = false; files.shelf.note(this.going, null); }
       if (isKept || !picture || this.isWarned) return;
       this.isWarned = true;
-      this.note('This picture is too large to outlive a reload. Save the mask before you leave the page.');
+      this.note(`This picture is too large to outlive a reload.${this.surface ? ` Save the ${NAMES[this.mode]} before you leave the page.` : ''}`);
     }
     /* at once, because the page is going */
     saveNow() {
-      if (!this.isUnsaved || !this.picture) return;
+      if (!this.isUnsaved || !this.surface) return;
       const text = LW.surface.written(this.surface);
       if (text !== null) files.shelf.note(this.going, `${this.picture.stamp}\n${text}`);
     }
@@ -187,9 +187,10 @@
 
     /* ---- after something was done ---- */
     painted() { this.draw(); this.changed(); }
-    changed(isSaved = true) {
+    /* isNew: a person opened another picture, so that its size counts */
+    changed(isSaved = true, isNew = false) {
       if (isSaved) this.save();
-      (this.root ?? document).dispatchEvent(new CustomEvent('painter:change', { bubbles: true, detail: { tab: this.tab, ...this.state() } }));
+      (this.root ?? document).dispatchEvent(new CustomEvent('painter:change', { bubbles: true, detail: { tab: this.tab, isNew, ...this.state() } }));
     }
     say(words) { const box = this.root && part(this.root, 'said'); if (box) box.textContent = words; }
     show(name, words) {
@@ -212,7 +213,7 @@
       root.dataset.ink = this.depthInk;
       root.style.setProperty('--ratio', picture ? `${picture.width} / ${picture.height}` : '4 / 3');
       part(root, 'empty').hidden = Boolean(picture);
-      part(root, 'front').style.opacity = this.isAlone ? 1 : this.opacity;
+      part(root, 'front').style.opacity = this.isAlone ? 1 : this.mode === 'depth' && !this.hasMask ? 0 : this.opacity; /* no veil where there is no depth yet */
       part(root, 'facts').textContent = picture ? [picture.title, `${picture.width} x ${picture.height}`].filter(Boolean).join(' · ') : '';
       for (const b of all('[data-needs]', root)) b.disabled = !picture;
       const pressed = { brush: this.tool === 'brush', rectangle: this.tool === 'rectangle', lasso: this.tool === 'lasso', erase: this.isErasing, soft: this.isSoft, alone: this.isAlone, picking: this.isPicking };
@@ -293,7 +294,7 @@
 
   /* ---- the page's events ---- */
   const painterAt = target => [...painters.values()].find(p => p.root?.isConnected && p.root.contains(target));
-  const seen = () => [...painters.values()].find(p => p.root?.isConnected && p.root.offsetParent);
+  const seen = () => [...painters.values()].find(p => p.root?.isConnected && (p.root.offsetParent || p.root.closest('.board')?.offsetParent));
   const pictureIn = data => [...data?.files ?? []].find(file => file.type.startsWith('image/')) ?? data?.files?.[0];
   document.addEventListener('pointerdown', event => { if (!event.target.closest?.('.pt-menu')) closeMenus(); }, true);
   document.addEventListener('paste', event => {

@@ -162,13 +162,13 @@
     }
     /* the brush's ring, the shape that is being drawn, the cross that keys move */
     drawAim() {
-      const { host, ring, scale } = this, point = this.held ?? this.aim, hasRing = Boolean(host.picture) && host.tool === 'brush' && (this.isMouseIn || this.isByKeys);
+      const { host, ring, scale } = this, point = this.held ?? this.aim, hasRing = Boolean(host.picture) && host.mode !== 'view' && host.tool === 'brush' && (this.isMouseIn || this.isByKeys);
       ring.hidden = !hasRing || this.gesture?.kind === 'pan' || this.isSpaceDown && !this.isByKeys;
       const size = max(4, host.size * scale), [x, y] = [this.aim.x * scale + this.x, this.aim.y * scale + this.y];
       ring.style.cssText = `width:${size}px;height:${size}px;transform:translate(${x - size / 2}px,${y - size / 2}px)`;
-      this.cross.hidden = !host.picture || !this.isByKeys;
+      this.cross.hidden = !host.picture || !this.isByKeys || host.mode === 'view';
       this.cross.style.transform = `translate(${x}px,${y}px)`;
-      this.area.dataset.cursor = !host.picture ? '' : this.gesture?.kind === 'pan' ? 'grabbing' : this.isSpaceDown ? 'grab' : host.tool === 'brush' ? 'none' : 'crosshair';
+      this.area.dataset.cursor = !host.picture ? '' : this.gesture?.kind === 'pan' ? 'grabbing' : this.isSpaceDown || host.mode === 'view' ? 'grab' : host.tool === 'brush' ? 'none' : 'crosshair';
       const drawn = this.gesture?.points, put = p => `${p.x * scale + this.x} ${p.y * scale + this.y}`;
       if (!drawn || host.tool === 'brush') return void this.shape.setAttribute('hidden', '');
       const [first] = drawn, path = host.tool === 'rectangle' ? [first, { x: point.x, y: first.y }, point, { x: first.x, y: point.y }] : [...drawn, point];
@@ -258,7 +258,7 @@
         if (this.gesture?.kind === 'draw') performance.now() - this.gesture.since < TAKEN_BACK_MS ? this.cancel() : this.end();
         this.gesture = { kind: 'pinch', ...this.pinch() };
       } else if (pointers.size > 2) return;
-      else if (event.button === 1 || this.isSpaceDown) { this.gesture = { kind: 'pan', x, y }; this.hasDragged = true; }
+      else if (event.button === 1 || this.isSpaceDown || host.mode === 'view') { this.gesture = { kind: 'pan', x, y }; this.hasDragged = true; }
       else if (host.isPicking || (event.altKey && host.mode === 'colour')) host.pick(this.toPicture(x, y));
       else this.start(point, host.isErasing !== (event.button === 2 || event.altKey), this.pressure(event));
       this.drawAim();
@@ -321,6 +321,7 @@
       this.drawAim();
     }
     penDown() {
+      if (!this.host.surface) return;
       this.isPen = true;
       this.start(this.aim, this.host.isErasing);
       this.host.say(this.host.tool === 'brush' ? 'Pen down' : this.host.tool === 'rectangle' ? 'First corner' : 'First point');
@@ -334,7 +335,7 @@
       if (event.target !== this.area || !host.picture) return;
       const stop = () => { event.preventDefault(); event.stopPropagation(); };
       const isControl = event.ctrlKey || event.metaKey;
-      if (move && isControl) { stop(); return this.pan(-move[0] * 40, -move[1] * 40); }
+      if (move && (isControl || host.mode === 'view')) { stop(); return this.pan(-move[0] * 40, -move[1] * 40); }
       if (event.altKey || isControl) return;
       if (move) {
         stop();

@@ -33,16 +33,7 @@
       if (!answer.ok) return LW.stage.say(tab, told.detail.replace(/^Picture/, line.getAttribute('aria-label')));
       LW.stage.say(tab, '');
       LW.setBox(id, told.name);
-      if (id.endsWith('_image') && !id.endsWith('second_image')) suit(tab, told.width, told.height);
     } catch { LW.note('Not connected'); } finally { line.classList.remove('busy'); }
-  }
-
-  /* the size that suits a picture: its shape, with about as many pixels as the checkpoint was trained on */
-  function suit(tab, width, height) {
-    const { native, step } = LW.facts(), scale = Math.min(1, native / Math.sqrt(width * height));
-    const side = pixels => String(Math.max(64, step, Math.round(pixels * scale / step) * step));
-    LW.setBox(`${tab}_width`, side(width));
-    LW.setBox(`${tab}_height`, side(height));
   }
 
   const lineAt = event => event.target.closest?.('[data-picture]');

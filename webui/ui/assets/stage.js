@@ -3,7 +3,7 @@
   const { one, all, part, element, address } = LW;
   const stages = new Map(); /* tab -> what its stage shows, kept while Gradio builds the tab anew */
   const of = tab => {
-    if (!stages.has(tab)) stages.set(tab, { tab, root: null, pinned: '', chosen: -1, message: '', told: '' });
+    if (!stages.has(tab)) stages.set(tab, { tab, root: null, pinned: '', chosen: -1, message: '', told: '', isComparing: (LW.shelf('sessionStorage', `lw-compare-${tab}`) ?? String(tab === 'upscale')) === 'true' });
     return stages.get(tab);
   };
   const jobsOf = tab => [...LW.jobs.values()].filter(job => job.tab === tab);
@@ -20,6 +20,27 @@
   const chosenIndex = (stage, job) => stage.chosen >= 0 && stage.chosen < job.images.length ? stage.chosen : job.images.length - 1;
   const pictureUrl = (job, image) => address(`api/v1/jobs/${encodeURIComponent(job.id)}/images/${image.index}.${image.path ? 'png' : 'jpg'}`);
   const thumbUrl = (job, image) => address(`api/v1/jobs/${encodeURIComponent(job.id)}/images/${image.index}.jpg`);
+
+  /* what went in, and where in the finished picture it lies; null where nothing did */
+  function before({ request: r, tab }, image) {
+    if (!r.image || tab === 'txt2img') return null;
+    const across = (r.extend_left ?? 0) + (r.extend_right ?? 0), down = (r.extend_top ?? 0) + (r.extend_bottom ?? 0);
+    const width = across + (r.only_masked || !r.width ? image.width - across : r.width), height = down + (r.only_masked || !r.height ? image.height - down : r.height);
+    const inset = r.resize === undefined ? [0, 0, 0, 0] : [r.extend_top / height, r.extend_right / width, r.extend_bottom / height, r.extend_left / width].map(share => share * 100);
+    const fit = r.resize === undefined ? 'cover' : r.only_masked ? 'fill' : { crop: 'cover', fill: 'contain' }[r.resize] ?? 'fill';
+    return { url: address(`api/v1/inputs/${encodeURIComponent(r.image)}`), fit, inset };
+  }
+  /* the size that a job's picture will have, as far as its request says */
+  function expected({ request: r, tab }, next) {
+    const source = LW.painter.state(tab), isEnlarging = r.resize === undefined;
+    if (!isEnlarging && r.only_masked && next) return [next.naturalWidth, next.naturalHeight]; /* the part that is drawn */
+    const width = r.width || source.width || next?.naturalWidth || 512, height = r.height || source.height || next?.naturalHeight || 512;
+    if (isEnlarging) return r.width && r.height ? [width, height] : [source.width || width, source.height || height];
+    if (r.only_masked) return [source.width || width, source.height || height];
+    const by = r.hires_width && r.hires_height ? 1 : r.hires_scale ?? 1;
+    const [across, down] = r.hires_width && r.hires_height ? [r.hires_width, r.hires_height] : [width + r.extend_left + r.extend_right, height + r.extend_top + r.extend_bottom];
+    return [Math.round(across * by), Math.round(down * by)];
+  }
 
   /* the rectangle is known before the first step; small pictures are not blown up more than five times */
   function size(figure, width, height) {
@@ -60,6 +81,9 @@
       file.src = url;
     } else if (img.dataset.url !== url) img.src = url;
     Object.assign(img.dataset, { key, url });
+    const figure = img.closest('.picture'), under = stage.isComparing && before(job, image);
+    if (under) LW.compare.on(figure, stage.tab, under);
+    else LW.compare.off(figure);
     drawStrip(stage, strip, job, index, isPreviewed);
   }
 
@@ -92,7 +116,7 @@
     holder.hidden = !isReady && !isBlank;
     if (isBlank && !isReady) { /* nothing to see yet: the rectangle that the picture will take */
       const figure = element('figure', { className: 'picture blank' });
-      size(figure, job.request.width, job.request.height);
+      size(figure, ...expected(job));
       holder.replaceChildren(figure);
     }
     if (!isPreviewed) { if (!job) holder.replaceChildren(); return; }
@@ -104,8 +128,7 @@
       delete holder.dataset.loading;
       Object.assign(holder.dataset, { key, job: job.id });
       if (event.type === 'load') {
-        const { width, height } = job.request;
-        frame(holder, width ?? next.width, height ?? next.height, 'Preview of the picture being made').src = next.src;
+        frame(holder, ...expected(job, next), 'Preview of the picture being made').src = next.src;
       }
       draw(stage);
     };
@@ -152,6 +175,9 @@
     }
     part(info, 'which').textContent = image.error || (job.pictures > 1 ? `Picture ${image.index + 1} of ${LW.isOpen(job) ? job.pictures : job.images.length}` : image.path ? `Saved as ${image.path.split('/').at(-1)}` : '');
     part(info, 'which').classList.toggle('bad', Boolean(image.error));
+    const compare = part(info, 'compare');
+    compare.hidden = !before(job, image);
+    compare.setAttribute('aria-pressed', stage.isComparing);
     const file = part(info, 'download');
     file.href = address(`api/v1/jobs/${encodeURIComponent(job.id)}/images/${image.index}.png`);
     file.download = image.path.split('/').at(-1) || `${image.seed}.png`;
@@ -168,6 +194,12 @@
     if (said.textContent !== stage.told) said.textContent = stage.told;
   }
 
+  function drawNotes(stage, job) {
+    const place = one('.notes', stage.root), words = (job?.notes ?? []).join(' ');
+    if (place.textContent !== words) place.textContent = words;
+    place.hidden = !words || Boolean(stage.message) || LW.isOpen(job);
+  }
+
   function draw(stage) {
     const stop = one(`#${stage.tab}_interrupt`), now = active(stage.tab);
     if (stop) stop.disabled = !now;
@@ -179,6 +211,7 @@
     drawProgress(stage, now);
     drawInfotext(stage, job);
     drawMessage(stage);
+    drawNotes(stage, job);
     const state = one('.show', stage.root);
     state.dataset.state = job ? 'done' : now ? 'running' : 'empty';
     state.dataset.many = (now ?? job)?.pictures > 1;
@@ -209,6 +242,12 @@
 
   Object.assign(LW.actions, {
     pick(b) { of(b.dataset.tab).chosen = +b.dataset.index; draw(of(b.dataset.tab)); },
+    compare(b) {
+      const stage = of(b.dataset.tab);
+      stage.isComparing = !stage.isComparing;
+      LW.shelf('sessionStorage', `lw-compare-${stage.tab}`, stage.isComparing);
+      draw(stage);
+    },
     copy(b) { const stage = of(b.dataset.tab), job = shown(stage); if (job) LW.copy(job.images[chosenIndex(stage, job)].infotext); },
     async fetch(b) {
       const stage = of(b.dataset.tab), name = b.dataset.name, words = one('span', b), before = words.textContent;
@@ -238,6 +277,7 @@
       if (!job) return;
       Object.assign(of(job.tab), { pinned: job.id, chosen: -1, message: job.state === 'failed' ? job.error : '' });
       LW.openTab(job.tab);
+      if (job.tab !== 'txt2img') LW.board.show(job.tab, 'result');
       draw(of(job.tab));
     },
   });
@@ -248,9 +288,13 @@
     /* the answer to Generate: {job, message} */
     answered(tab, answer) {
       LW.stage.say(tab, answer?.message);
+      if (answer?.job && LW.board.has(tab)) LW.board.show(tab, 'result');
+      if (answer?.jobs > 1) LW.note(`${answer.jobs} jobs are in the queue`);
       of(tab).root?.scrollIntoView({ block: 'nearest' }); /* on a phone the stage may be out of sight */
     },
     say(tab, text) { const stage = of(stages.has(tab) ? tab : 'txt2img'); stage.message = text ?? ''; draw(stage); },
+    /* the picture that a stage shows, and its job; undefined where there is none */
+    shown(tab) { const stage = of(tab), job = shown(stage); return job && { job, image: job.images[chosenIndex(stage, job)] }; },
     tabName: LW.tabName,
   };
   LW.shownSeed = tab => { const stage = of(tab), job = shown(stage); return job?.images[chosenIndex(stage, job)].seed; };

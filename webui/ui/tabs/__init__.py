@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from webui.ui.controls import Controls
 from webui.ui.header import Header
-from webui.ui.tabs import queue, txt2img
+from webui.ui.tabs import depth, img2img, inpaint, queue, txt2img, upscale
 from webui.workspace.app import App
 
 
@@ -22,5 +22,9 @@ class Tab:
 
 TABS = (
     Tab("txt2img", "txt2img", txt2img.build),
+    Tab("img2img", "img2img", img2img.build),
+    Tab("inpaint", "Inpaint", inpaint.build),
+    Tab("depth", "Depth", depth.build),
+    Tab("upscale", "Upscale", upscale.build),
     Tab("queue", "Queue", queue.build),
 )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from webui.ui import controls, stage
+from webui.ui import controls, picture_fields, stage
 from webui.ui.controls import Controls
 from webui.ui.header import Header, defaults_of
+from webui.ui.hires import hires_again
 from webui.ui.making import actions
 from webui.ui.markup import html, unserved
 from webui.ui.quiet_gradio import gr
@@ -22,8 +23,8 @@ def build(app: App, header: Header) -> Controls:
             with gr.Column(elem_classes="controls-scroll", min_width=0):
                 with controls.column("sheet first"):
                     made |= controls.prompt_fields(NAME)
-                with controls.column("sheet inputs"):
-                    made |= controls.picture_fields(NAME)
+                with controls.column("sheet things has-map"):
+                    made |= picture_fields.thing_fields(NAME, has_map=True)
                 with controls.column("sheet"):
                     made |= controls.sampling_fields(NAME, app, defaults)
                 with controls.column("sheet"):
@@ -31,8 +32,10 @@ def build(app: App, header: Header) -> Controls:
                     made |= controls.seed_fields(NAME)
                     made |= controls.batch_fields(NAME)
                 with controls.column("sheet groups"):
+                    made |= picture_fields.hires_fields(NAME, app, header, (made["width"], made["height"]))
                     made |= controls.told_fields(NAME)
                     made |= controls.advanced_fields(NAME)
             actions(NAME, app, header, made)
         stage.stage(NAME)
+    hires_again(NAME, app, made)
     return made

@@ -1,0 +1,94 @@
+"""Settings that come onto a tab from elsewhere: from a finished picture, or from what a dropped one says of itself.
+
+Script puts JSON into a box that nobody sees; the answer fills the tab's controls, also of a tab that was never opened.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from webui.contract import infotext
+from webui.contract.errors import FieldError, WebUIError
+from webui.contract.request import request_from, request_to_dict
+from webui.ui.controls import IN_PAGE, QUIET, Controls
+from webui.ui.fields import ENLARGING, FIELDS
+from webui.ui.quiet_gradio import gr
+from webui.workspace.app import App
+from webui.workspace.pictures import read_infotext
+
+SEEDS = ("seed", "variation_seed")
+"""Digits in JSON: a browser's numbers would round them."""
+
+
+def from_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a request as a job's JSON has them, to what request_from takes."""
+    return {name: int(value) if name in SEEDS and isinstance(value, str) else value for name, value in values.items()}
+
+
+def to_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The other way."""
+    return {name: str(value) if name in SEEDS else value for name, value in values.items()}
+
+
+def taker(tab: str, made: Controls) -> None:
+    """The box TAB_take: {"values": fields of a request}. Only controls of those fields change."""
+    box = _box(f"{tab}_take")
+    answer = gr.JSON(None, visible=False)
+    table = ENLARGING if tab == "upscale" else FIELDS
+    names = list(made)
+
+    def take(text: str) -> list[Any]:
+        try:
+            asked = json.loads(text)
+            values = {name: value for name, value in from_json(asked["values"]).items() if name in FIELDS}
+            request = request_from(values)
+        except WebUIError as error:
+            return [{"message": f"These settings were not taken. {error}"}, *[gr.skip()] * len(names)]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return [{"message": "These settings cannot be read."}, *[gr.skip()] * len(names)]
+        filled = (table[name].write(getattr(request, name)) if name in values else gr.skip() for name in names)
+        return [{"message": ""}, *filled]
+
+    filled = box.change(take, box, [answer, *made.values()], **QUIET)
+    filled.success(None, answer, None, js=f"answer => LW.take.taken('{tab}', answer)", **IN_PAGE)
+
+
+def reader(app: App) -> None:
+    """The box "said": {"tab", "name" of a kept picture or "text"}. How it says it was made goes to script, as an offer."""
+    box = _box("said")
+    answer = gr.JSON(None, visible=False)
+
+    def read(text: str) -> dict[str, Any]:
+        try:
+            asked = json.loads(text)
+            tab = str(asked["tab"])
+            if asked.get("name"):
+                written = read_infotext(app.inputs.path(str(asked["name"])).read_bytes())
+                if not written:
+                    raise FieldError("image", "This picture does not say how it was made.")
+            else:
+                written = str(asked["text"])
+            return {"tab": tab, **offered(app, written)}
+        except WebUIError as error:
+            return {"tab": tab, "message": str(error)}
+        except (ValueError, KeyError, TypeError, OSError):
+            return {"tab": "", "message": "This cannot be read."}
+
+    box.change(read, box, answer, **QUIET).success(None, answer, None, js="answer => LW.take.offer(answer)", **IN_PAGE)
+
+
+def offered(app: App, text: str) -> dict[str, Any]:
+    """What an infotext would set, as JSON: values, a line of words, and what cannot be taken over."""
+    said = infotext.read(text)
+    parts = app.parts
+    values, notes = infotext.to_request(said, parts.samplers.names(), parts.schedules.names(), app.inputs.has)
+    lines = text.strip().split("\n")
+    words = lines[-1] if said.fields else ""
+    whole = request_to_dict(request_from(values))
+    return {"values": to_json({name: whole[name] for name in values}), "prompt": said.prompt, "words": words, "notes": notes}
+
+
+def _box(element: str) -> Any:
+    return gr.Textbox("", elem_id=element, label=element, elem_classes="kept", max_length=500_000, interactive=True)

@@ -112,6 +112,7 @@ def open_workspace(flags: Flags, takes_jobs: bool = True) -> App:
         parts,
         extensions,
         extra_checkpoints=flags.folders.get("Stable-diffusion", ()),
+        extra_upscalers=[folder for kind in ("ESRGAN", "RealESRGAN", "DAT") for folder in flags.folders.get(kind, ())],
         more_models=flags.models_dirs,
         checkpoint=flags.checkpoint,
         cpu_only=flags.cpu,

@@ -17,6 +17,7 @@ from webui.api.access import Access
 from webui.api.server import build
 from webui.checkpoints import download
 from webui.checkpoints.download import EXTRAS, Extra, Part
+from webui.engine.pictures import Limits
 from webui.workspace import inputs
 from webui.workspace.app import App
 
@@ -89,7 +90,7 @@ def test_a_wrong_picture_is_one_sentence_and_nothing_is_queued(quick: TestClient
 
 
 def test_a_picture_of_too_many_pixels_is_refused(quick: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs, "PIXELS", 100)
+    monkeypatch.setattr(inputs, "LIMITS", Limits(pixels=100))
     answer = quick.post("/api/v1/jobs", json=ASKED | {"image": base64_of(png((20, 20), "blue"))})
     assert answer.status_code == 422 and "Image has 20 x 20 pixels. It can have 100" in answer.json()["detail"]
 

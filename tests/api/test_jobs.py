@@ -74,7 +74,7 @@ def test_what_is_not_there_is_404(quick: TestClient, paced: App) -> None:
     "fields, status, field",
     [
         ({"steps": 0}, 422, "steps"),
-        ({"width": 65}, 422, "width"),
+        ({"width": 63}, 422, "width"),
         ({"guidance": "7"}, 422, "guidance"),
         ({"seed": "12x"}, 422, "seed"),
         ({"seed": "9" * 30}, 422, "seed"),

@@ -8,23 +8,33 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, Response
 
 from webui.api.access import Access
 from webui.api.guard import must_change
-from webui.api.pictures import picture_bytes
+from webui.api.pictures import kept, picture_bytes
 from webui.api.threads import waiting
 from webui.checkpoints.download import EXTRAS
 from webui.checkpoints.labels import FIELDS as KINDS
 from webui.checkpoints.labels import names
 from webui.contract.errors import FieldError, UnknownNameError
+from webui.engine.pictures import plain
 from webui.workspace.app import App
+from webui.workspace.pictures import png_bytes
 
-TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
+TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif", ".bmp": "image/bmp"}
+"""What browsers show."""
+KEEP = {"Cache-Control": "private, max-age=3600, immutable"}
 
 
 class Upload(BaseModel):
     picture: str
+
+
+class Depth(BaseModel):
+    image: str | None = None
+    checkpoint: str = ""
+    """That estimates it; "" is the one in use."""
 
 
 class Wanted(BaseModel):
@@ -44,13 +54,22 @@ def router(app: App, access: Access) -> APIRouter:
         return await run_in_threadpool(_keep, app, body)
 
     @routes.get("/inputs/{name}")
-    def picture(name: str) -> FileResponse:
-        """The file as it came."""
+    def picture(name: str) -> Response:
+        """The file as it came, or a PNG where no browser would show it."""
         try:
             path = app.inputs.path(name)
         except FieldError as error:
             raise HTTPException(404, str(error)) from None
-        return FileResponse(path, media_type=TYPES[path.suffix], headers={"Cache-Control": "private, max-age=3600, immutable"})
+        if path.suffix not in TYPES:
+            return Response(png_bytes(plain(app.inputs.open(name)), ""), media_type="image/png", headers=KEEP)
+        return FileResponse(path, media_type=TYPES[path.suffix], headers=KEEP)
+
+    @routes.post("/depth")
+    async def depth(wish: Depth) -> dict[str, Any]:
+        """How near things in a picture are, as a picture that is kept: white is near. The picture is a kept one's name, or
+        the picture itself as base64."""
+        name = await run_in_threadpool(kept, wish.image, "image", app.inputs)
+        return {"depth": await waiting(lambda: app.depth_of(name, wish.checkpoint))}
 
     @routes.get("/labels/{kind}")
     def labels(kind: str) -> list[str]:

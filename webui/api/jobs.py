@@ -23,9 +23,9 @@ from webui.api.pictures import with_names
 from webui.api.threads import waiting
 from webui.checkpoints.catalog import Entry
 from webui.contract.errors import CheckpointError, FieldError
-from webui.contract.request import request_from
+from webui.contract.request import enlarge_request_from, request_from
 from webui.workspace.app import App
-from webui.workspace.jobs import Event, Job
+from webui.workspace.jobs import SEEDS, Event, Job
 from webui.workspace.pictures import png_bytes
 
 SECONDS_BETWEEN_SIGNS = 15.0
@@ -33,7 +33,6 @@ SECONDS_BETWEEN_SIGNS = 15.0
 SECONDS_TO_LISTEN = 1.0
 TABS = ("txt2img", "img2img", "inpaint", "depth", "upscale", "turbo")
 KEEP = {"Cache-Control": "private, max-age=3600"}
-SEEDS = ("seed", "variation_seed")
 
 
 class Choice(BaseModel):
@@ -56,6 +55,16 @@ def router(app: App, access: Access) -> APIRouter:
         if not isinstance(save, bool):
             raise FieldError("save", "save must be true or false.")
         return app.queue.submit(request_from(with_names(with_numbers(rest), app.inputs)), tab=tab, save=save).to_dict()
+
+    @routes.post("/enlarge", status_code=202)
+    def enlarge(values: dict[str, Any]) -> dict[str, Any]:
+        """The fields of a request to enlarge, and `save`. The picture as in POST /api/v1/jobs."""
+        rest = dict(values)
+        save = rest.pop("save", True)
+        if not isinstance(save, bool):
+            raise FieldError("save", "save must be true or false.")
+        wish = enlarge_request_from(with_names(with_numbers(rest), app.inputs))
+        return app.queue.submit(wish, tab="upscale", save=save).to_dict()
 
     @routes.get("/jobs")
     def jobs() -> list[dict[str, Any]]:

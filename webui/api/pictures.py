@@ -12,7 +12,7 @@ from webui.contract.errors import FieldError
 from webui.contract.request import PICTURES
 from webui.workspace.inputs import Inputs
 
-_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"RIFF")
+_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 
@@ -20,7 +20,7 @@ def picture_bytes(text: str | None, field: str) -> bytes:
     """The file in a field: bare base64 or a data URI, with or without line breaks.
 
     Raises:
-        FieldError: it is none, or not a PNG, JPEG or WebP.
+        FieldError: it is none.
     """
     if not text:
         raise FieldError(field, f"The field {field!r} is empty. Send a PNG, JPEG or WebP in base64.")
@@ -35,15 +35,20 @@ def picture_bytes(text: str | None, field: str) -> bytes:
     return data
 
 
+def kept(text: str | None, field: str, inputs: Inputs) -> str:
+    """A picture in a field, kept; its name. One that is a name already stays.
+
+    Raises:
+        FieldError: it cannot be read, or is too large.
+    """
+    return text if text and _NAME.fullmatch(text) else inputs.put(picture_bytes(text, field), field)
+
+
 def with_names(values: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     """The fields of a request, its pictures kept and named. One that is a name already stays.
 
     Raises:
         FieldError: a picture cannot be read, or is too large.
     """
-    pictures = {
-        field: inputs.put(picture_bytes(value, field), field)
-        for field in PICTURES
-        if isinstance(value := values.get(field), str) and value and not _NAME.fullmatch(value)
-    }
+    pictures = {field: kept(value, field, inputs) for field in PICTURES if isinstance(value := values.get(field), str) and value}
     return {**values, **pictures}

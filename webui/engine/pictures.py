@@ -99,15 +99,18 @@ def fitting(given: Image.Image, size: tuple[int, int], field: str = "mask") -> I
     Raises:
         PictureError: it has other proportions.
     """
-    if given.size == size:
-        return given
-    if abs(given.width * size[1] - given.height * size[0]) > max(*size, *given.size):
+    check_fits(given.size, size, field)
+    return given if given.size == size else given.resize(size, Image.Resampling.BILINEAR)
+
+
+def check_fits(given: tuple[int, int], size: tuple[int, int], field: str = "mask") -> None:
+    """Raises PictureError where a mask of the given size has other proportions than an image of `size` (by more than a pixel)."""
+    if abs(given[0] * size[1] - given[1] * size[0]) > max(*size, *given):
         raise PictureError(
             field,
-            f"The {_label(field).lower()} has {given.width} x {given.height} pixels, the image {size[0]} x {size[1]}. "
+            f"The {_label(field).lower()} has {given[0]} x {given[1]} pixels, the image {size[0]} x {size[1]}. "
             "Give one of the image's size, or of its proportions.",
         )
-    return given.resize(size, Image.Resampling.BILINEAR)
 
 
 def kind_of(data: bytes, field: str = "image", limits: Limits = DEFAULT_LIMITS) -> str:

@@ -20,6 +20,7 @@ from webui.contract.request import LAST_SEED, GenerationRequest
 from webui.engine import fit
 from webui.engine.canvas import Pictures, no_pictures
 from webui.engine.enlarging import named
+from webui.engine.pictures import check_fits
 from webui.engine.resizing import LATENT_MODES
 from webui.engine.sizes import Enlargement, Size, enlarge, padded, steps_of
 from webui.engine.tiles import tiles_of
@@ -108,6 +109,8 @@ def plan(request: GenerationRequest, checkpoints: Checkpoints, parts: Parts, pic
     entry, notes = _checkpoint(request, checkpoints)
     family = readable(entry)
     fit.check(request, family)
+    if request.mask:
+        check_fits(pictures(request.mask).size, pictures(request.image).size)
     sampler = parts.samplers[request.sampler or family.sampler]
     width, height = fit.size(request, family, pictures)
     if family.enlarges > 1 and (request.width or width, request.height or height) != (width, height):

@@ -243,7 +243,7 @@ class JobQueue:
         except Interrupted:
             state = "interrupted"
         except WebUIError as problem:
-            state, error, kind = "failed", str(problem), type(problem).__name__
+            state, error, kind = "failed", str(problem), _kind(problem)
         except Exception as problem:  # noqa: BLE001 (the job worker: whatever happened to one job, the next one is drawn)
             _log.exception("job %s failed", job.id)
             kind = type(problem).__name__
@@ -366,6 +366,11 @@ class JobQueue:
                 )
             else:
                 self._jobs[job.id] = replace(job, state="waiting", images=tuple(image for image in job.images if image.path))
+
+
+def _kind(problem: WebUIError) -> str:
+    """The nearest class of the contract."""
+    return next(kind.__name__ for kind in type(problem).__mro__ if kind.__module__ == WebUIError.__module__)
 
 
 class _Watcher:

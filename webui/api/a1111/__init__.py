@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from webui.api.a1111 import drawing, lists, options
+from webui.api.a1111 import drawing, extras, lists, options
 from webui.api.access import Access
 from webui.workspace.app import App
 
@@ -15,6 +15,7 @@ from webui.workspace.app import App
 def router(app: App, access: Access) -> APIRouter:
     routes = APIRouter()
     routes.include_router(drawing.router(app))
+    routes.include_router(extras.router(app))
     routes.include_router(lists.router(app, access))
     routes.include_router(options.router(app, access))
     return routes

@@ -1,4 +1,4 @@
-"""Making pictures by the convention: txt2img, progress, interrupt, skip, and the task calls under /internal."""
+"""Making pictures by the convention: txt2img, img2img, progress, interrupt, skip, and the task calls under /internal."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from starlette.concurrency import run_in_threadpool
 
 from webui import __version__
 from webui.api.a1111.fields import Order, Txt2Img, order
+from webui.api.a1111.img2img import Img2Img, orders
 from webui.api.failures import raise_failure
 from webui.api.threads import waiting
+from webui.contract import repainting_fields
 from webui.contract.errors import RequestError
+from webui.contract.request import GenerationRequest
 from webui.contract.result import GeneratedImage
 from webui.workspace.app import App
 from webui.workspace.gallery import encoded
@@ -64,8 +67,19 @@ def router(app: App) -> APIRouter:
     async def txt2img(body: Txt2Img) -> dict[str, Any]:
         """Draws, and answers when all pictures are there. A client that goes away ends nothing."""
         wanted = await run_in_threadpool(order, app, body)
-        job, drawn = await waiting(lambda: draw(app, tasks, wanted, body.force_task_id or ""))
-        return await run_in_threadpool(answer, app, body, wanted, job, drawn)
+        job, drawn = await waiting(lambda: draw(app, tasks, [wanted], body.force_task_id or ""))
+        return await run_in_threadpool(answer, app, body.model_dump(), wanted, job, drawn)
+
+    @routes.post("/sdapi/v1/img2img")
+    async def img2img(body: Img2Img) -> dict[str, Any]:
+        """Repaints pictures, or what is masked of them; answers as txt2img does. The pictures that came are only sent back
+        where include_init_images asks for them."""
+        wanted = await run_in_threadpool(orders, app, body)
+        job, drawn = await waiting(lambda: draw(app, tasks, wanted, body.force_task_id or "", "img2img"))
+        sent = body.model_dump()
+        if not body.include_init_images:
+            sent |= {"init_images": None, "mask": None}
+        return await run_in_threadpool(answer, app, sent, wanted[0], job, drawn)
 
     @routes.get("/sdapi/v1/progress")
     def progress(skip_current_image: bool = False) -> dict[str, Any]:
@@ -106,24 +120,36 @@ def router(app: App) -> APIRouter:
 # ---------------------------------------------------------------- the answer to txt2img
 
 
-def draw(app: App, tasks: Tasks, wanted: Order, task: str) -> tuple[Job, list[GeneratedImage]]:
-    """Put the order into the queue, wait for its end, and gather its pictures as they come: the queue keeps only recent ones."""
-    drawn: dict[int, GeneratedImage] = {}
+def draw(app: App, tasks: Tasks, wanted: list[Order], task: str, tab: str = "txt2img") -> tuple[Job, list[GeneratedImage]]:
+    """Put the orders into the queue, one after the other has ended, and gather their pictures as they come: the queue keeps
+    only recent ones. What did not finish ends it.
+
+    Returns:
+        the last job, and the pictures of all.
+    """
+    gathered: list[GeneratedImage] = []
     with app.queue.subscribe() as news:
-        job = app.queue.submit(wanted.request, tab="txt2img", save=wanted.save)
-        if task:
-            tasks.add(task, job.id)
-        while True:
-            job = app.queue.job(job.id)
-            for image in job.images:
-                if image.index not in drawn and (picture := app.queue.picture(job.id, image.index)) is not None:
-                    drawn[image.index] = picture
-            if job.has_ended:
-                return job, [drawn[index] for index in sorted(drawn)]
-            news.get(SECONDS_TO_LISTEN)
+        for each in wanted:
+            drawn: dict[int, GeneratedImage] = {}
+            job = app.queue.submit(each.request, tab=tab, save=each.save)
+            if task:
+                tasks.add(task, job.id)
+            while True:
+                job = app.queue.job(job.id)
+                for image in job.images:
+                    picture = app.queue.picture(job.id, image.index) if image.index not in drawn else None
+                    if isinstance(picture, GeneratedImage):
+                        drawn[image.index] = picture
+                if job.has_ended:
+                    break
+                news.get(SECONDS_TO_LISTEN)
+            gathered += [drawn[index] for index in sorted(drawn)]
+            if job.state != "finished":
+                break
+    return job, gathered
 
 
-def answer(app: App, body: Txt2Img, wanted: Order, job: Job, drawn: list[GeneratedImage]) -> dict[str, Any]:
+def answer(app: App, sent: dict[str, Any], wanted: Order, job: Job, drawn: list[GeneratedImage]) -> dict[str, Any]:
     """Pictures, the request as it was sent, and info: JSON as a string, because clients parse it a second time.
 
     Raises:
@@ -135,8 +161,8 @@ def answer(app: App, body: Txt2Img, wanted: Order, job: Job, drawn: list[Generat
     problems = [image.error for image in job.images if image.error] + ([job.error] if job.error else [])
     return {
         "images": [in_base64(encoded(each, settings.image_format, settings)) for each in drawn] if wanted.send else [],
-        "parameters": body.model_dump(),
-        "info": json.dumps(info(app, job, drawn, problems), ensure_ascii=False),
+        "parameters": sent,
+        "info": json.dumps(info(app, wanted.request, job, drawn, problems), ensure_ascii=False),
     }
 
 
@@ -144,11 +170,14 @@ def in_base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def info(app: App, job: Job, drawn: list[GeneratedImage], problems: list[str]) -> dict[str, Any]:
+def info(app: App, asked: GenerationRequest, job: Job, drawn: list[GeneratedImage], problems: list[str]) -> dict[str, Any]:
     """What the pictures were made with; where there is none, what was asked."""
     requests = [picture.request for picture in drawn]
-    request = requests[0] if requests else job.request
-    checkpoint = drawn[0].checkpoint if drawn else app.checkpoints.find(request.checkpoint).checkpoint_name
+    request = requests[0] if requests else job.request if isinstance(job.request, GenerationRequest) else asked
+    found = app.checkpoints.find(request.checkpoint)
+    strength = request.strength if request.image else request.hires_strength if request.has_hires else None
+    told = {key: value for key, value in repainting_fields.fields(request).items() if value and key != repainting_fields.STRENGTH}
+    checkpoint = drawn[0].checkpoint if drawn else found.checkpoint_name
     refiner = {"Refiner": request.refiner, "Refiner switch at": request.refiner_switch} if request.refiner else {}
     return {
         "prompt": request.prompt,
@@ -174,16 +203,17 @@ def info(app: App, job: Job, drawn: list[GeneratedImage], problems: list[str]) -
         "sd_vae_hash": None,
         "seed_resize_from_w": request.seed_from_width or -1,
         "seed_resize_from_h": request.seed_from_height or -1,
-        "denoising_strength": None,
-        "extra_generation_params": {"Schedule type": request.schedule} | refiner,
+        "denoising_strength": strength,
+        "extra_generation_params": {"Schedule type": request.schedule} | refiner | told,
         "index_of_first_image": 0,
         "infotexts": [picture.infotext for picture in drawn],
         "styles": [],
         "job_timestamp": stamp(job),
         "clip_skip": request.clip_skip,
-        "is_using_inpainting_conditioning": False,
+        "is_using_inpainting_conditioning": bool(found.family and "mask" in found.family.inputs),
         "version": f"latent-webui {__version__}",
         "errors": problems,
+        "notes": list(dict.fromkeys(note for picture in drawn for note in picture.notes)),
     }
 
 

@@ -1,8 +1,9 @@
-"""What POST /sdapi/v1/txt2img takes, and the request that it means."""
+"""What POST /sdapi/v1/txt2img takes, and the request that it means; img2img shares most of it (see img2img.py)."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,9 @@ from webui.contract.sampler_names import split_sampler
 from webui.workspace.app import App
 
 
-class Txt2Img(BaseModel):
-    """Fields of the convention. null means the same as leaving a field out: the checkpoint's own default is used."""
+class Shared(BaseModel):
+    """Fields of the convention that both calls have. null means the same as leaving a field out: the checkpoint's own default
+    is used."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
@@ -56,6 +58,16 @@ class Txt2Img(BaseModel):
     refiner_switch_at: float | None = None
     disable_extra_networks: bool | None = None
     comments: dict[str, Any] | None = None
+    script_name: str | None = None
+    script_args: list[Any] | None = None
+    alwayson_scripts: dict[str, Any] | None = None
+    send_images: bool | None = None
+    save_images: bool | None = None
+    force_task_id: str | None = None
+    infotext: str | None = None
+
+
+class Txt2Img(Shared):
     enable_hr: bool | None = None
     firstphase_width: int | None = None
     firstphase_height: int | None = None
@@ -70,13 +82,6 @@ class Txt2Img(BaseModel):
     hr_prompt: str | None = None
     hr_negative_prompt: str | None = None
     hr_cfg: float | None = None
-    script_name: str | None = None
-    script_args: list[Any] | None = None
-    alwayson_scripts: dict[str, Any] | None = None
-    send_images: bool | None = None
-    save_images: bool | None = None
-    force_task_id: str | None = None
-    infotext: str | None = None
 
 
 NAMES = {
@@ -98,10 +103,27 @@ NAMES = {
     "refiner_switch_at": "refiner_switch",
 }
 """Name of the convention -> field of GenerationRequest."""
-THEIRS = {ours: theirs for theirs, ours in (OF_REQUEST | NAMES).items()} | {"sampler": "sampler_name", "schedule": "scheduler"}
+HIRES = {
+    "hr_scale": "hires_scale",
+    "hr_upscaler": "hires_upscaler",
+    "hr_second_pass_steps": "hires_steps",
+    "hr_resize_x": "hires_width",
+    "hr_resize_y": "hires_height",
+    "hr_prompt": "hires_prompt",
+    "hr_negative_prompt": "hires_negative_prompt",
+    "hr_checkpoint_name": "hires_checkpoint",
+    "hr_sampler_name": "hires_sampler",
+    "hr_scheduler": "hires_schedule",
+    "hr_cfg": "hires_guidance",
+    "denoising_strength": "hires_strength",
+}
+"""With enable_hr; without it, clients send them all the same."""
+THEIRS = {ours: theirs for theirs, ours in (OF_REQUEST | NAMES | HIRES).items()} | {
+    "sampler": "sampler_name",
+    "schedule": "scheduler",
+}
 
 NOT_YET = {
-    "enable_hr": "hires fix",
     "restore_faces": "face restoration",
     "tiling": "tiling",
     "styles": "style presets",
@@ -128,7 +150,16 @@ class Order:
 
 
 def order(app: App, body: Txt2Img) -> Order:
+    """The order that a body of txt2img means. Raises as ordered."""
+    return ordered(app, body, hires(app.parts, body) if body.enable_hr else {})
+
+
+def ordered(app: App, body: Shared, more: Mapping[str, Any], theirs: Mapping[str, str] | None = None) -> Order:
     """The order that a body means.
+
+    Args:
+        more: fields of GenerationRequest that only this call has.
+        theirs: the convention's names of these fields, where THEIRS has others.
 
     Raises:
         FieldError: a value cannot be, or asks for what is not there yet; the sentence uses the client's names.
@@ -147,14 +178,37 @@ def order(app: App, body: Txt2Img) -> Order:
     values |= {"sampler": sampler, "schedule": schedule}
     options = _churn(app, body, sampler, values.get("checkpoint", ""))
     try:
-        request = request_from(values | ({"sampler_options": options} if options else {}))
+        request = request_from(values | ({"sampler_options": options} if options else {}) | dict(more))
     except FieldError as error:
-        raise renamed(error, THEIRS.get(error.field, error.field)) from None
+        raise renamed(error, (THEIRS | dict(theirs or {})).get(error.field, error.field)) from None
     save = bool(body.save_images) and not body.do_not_save_samples
     return Order(request, overridden, save, body.send_images is not False)
 
 
-def _refuse_later(body: Txt2Img) -> None:
+def hires(parts: Parts, body: Txt2Img) -> dict[str, Any]:
+    """The fields of hires fix. What stands for "the same" or "by the scale" is left out.
+
+    Raises:
+        UnknownNameError: sampler or schedule.
+    """
+    values = {ours: value for theirs, ours in HIRES.items() if (value := getattr(body, theirs)) not in (None, "", 0)}
+    for field in ("hires_checkpoint", "hires_sampler", "hires_schedule"):
+        if str(values.get(field, "")).startswith("Use same"):
+            del values[field]
+    if "hires_sampler" in values or "hires_schedule" in values:
+        sampler, schedule = names(parts, values.get("hires_sampler", ""), values.get("hires_schedule", ""))
+        values |= {"hires_sampler": sampler} | ({"hires_schedule": schedule} if "hires_schedule" in values else {})
+    if body.denoising_strength == 0:
+        values["hires_strength"] = 0
+    if body.firstphase_width or body.firstphase_height:  # before there was a scale: width and height are the finished size
+        values |= {"hires_width": body.width or 0, "hires_height": body.height or 0}
+        values |= {"width": body.firstphase_width or body.width, "height": body.firstphase_height or body.height}
+    elif not (values.get("hires_width") or values.get("hires_height")):
+        values.setdefault("hires_scale", 2.0)
+    return values
+
+
+def _refuse_later(body: Shared) -> None:
     for field, thing in NOT_YET.items():
         if getattr(body, field) not in NOTHING:
             value = getattr(body, field)
@@ -201,7 +255,7 @@ def _slug(name: str) -> str:
     return name.strip().casefold().replace(" ", "_")
 
 
-def _churn(app: App, body: Txt2Img, sampler: str, checkpoint: str) -> dict[str, float]:
+def _churn(app: App, body: Shared, sampler: str, checkpoint: str) -> dict[str, float]:
     """The sampler's own options among the fields. 0 (for s_noise 1) says: as usual, and many clients send it."""
     asked = {"s_noise": body.s_noise} if body.s_noise not in (None, 1.0) else {}
     if body.s_churn:

@@ -14,13 +14,12 @@ from webui.api.guard import must_change
 from webui.api.pictures import picture_bytes
 from webui.checkpoints.catalog import Entry
 from webui.contract import infotext
+from webui.engine.resizing import LATENT_MODES
 from webui.workspace.app import App
 from webui.workspace.pictures import read_infotext
 
 EMPTY_LISTS = (
     "sd-vae",
-    "upscalers",
-    "latent-upscale-modes",
     "face-restorers",
     "realesrgan-models",
     "loras",
@@ -60,6 +59,21 @@ def router(app: App, access: Access) -> APIRouter:
             {"name": name, "label": label, "aliases": list(aliases), "default_rho": -1, "need_inner_model": False}
             for name, label, aliases in rows
         ]
+
+    @routes.get("/upscalers")
+    def upscalers() -> list[dict[str, Any]]:
+        """Filters, files that can be used, checkpoints that enlarge."""
+        files = {key: entry for entry in app.upscalers.entries() for key in (entry.name, entry.title)}
+        rows: list[dict[str, Any]] = []
+        for name in sorted(app.upscaler_names(), key=lambda name: name != "None"):
+            file = files.get(name)
+            path, scale = (below(app, file.path), file.scale) if file else (None, 4)
+            rows.append({"name": name, "model_name": file and file.name, "model_path": path, "model_url": None, "scale": scale})
+        return rows
+
+    @routes.get("/latent-upscale-modes")
+    def latent_modes() -> list[dict[str, str]]:
+        return [{"name": name} for name in LATENT_MODES]
 
     @routes.get("/embeddings")
     def embeddings() -> dict[str, Any]:

@@ -188,7 +188,7 @@ def test_generate_takes_pictures_boxes_and_sizes(tmp_path):
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        (["--image", "/nowhere/in.png"], "--image /nowhere/in.png is not right: there is no such file."),
+        (["--image", "/nowhere/in.png"], "--image /nowhere/in.png is not right: there is no such file or folder."),
         (["--original-size", "1024"], "--original-size 1024 is not right: it must be two numbers like 1024x768."),
         (["--boxes", "{}"], "--boxes {} is not right: there is no such file."),
         (["--boxes", "[1,"], "--boxes [1, is not right: it must be a list in JSON, or a file that holds one."),

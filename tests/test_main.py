@@ -85,7 +85,7 @@ def test_fetch_lists_what_is_not_bundled_and_says_in_one_sentence_when_there_is_
         (["--second-image", __file__], "Second image is not a picture that can be read here."),
         (["--class", "tench"], "Pocket reads no class label"),
         (["--steps", "0"], "Steps 0 is out of range. It can be 1 to 1000."),
-        (["--width", "517"], "Width 517 is not a multiple of 8. Try 520."),
+        (["--width", "63"], "Width 63 is out of range. It can be 64 to 8192."),
         (["--checkpoint", "damaged"], "damaged.safetensors is"),
     ],
 )

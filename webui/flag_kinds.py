@@ -5,8 +5,32 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Flag:
+    names: tuple[str, ...]
+    """Ours first, then the aliases."""
+    about: str
+    kind: Callable[[str], Any] | None = None
+    """Reads the value; None: a switch."""
+    value: str = ""
+    """As the help shows the value."""
+    into: str = ""
+    """Field of Flags, request or options; "": our name with underscores."""
+    adds: bool = False
+    """May be given several times."""
+    folder: str = ""
+    """Adds to Flags.folders under this name."""
+    splits: tuple[str, ...] = ()
+    """Fields that the parts of the value go into, instead of `into`."""
+
+    @property
+    def target(self) -> str:
+        return self.into or self.names[0].lstrip("-").replace("-", "_")
 
 
 class Wrong(Exception):
@@ -49,6 +73,13 @@ def file(text: str) -> Path:
     found = path(text)
     if not found.is_file():
         raise Wrong("there is no such file")
+    return found
+
+
+def existing(text: str) -> Path:
+    found = path(text)
+    if not found.exists():
+        raise Wrong("there is no such file or folder")
     return found
 
 

@@ -10,30 +10,29 @@ import difflib
 import ipaddress
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 from webui import __version__
 from webui.flag_kinds import (
+    Flag,
     Wrong,
     file,
-    json_list,
     login_file,
     logins,
     name,
     number,
     one_of,
     origins,
-    pair,
     path,
     pattern,
     subpath,
     whole,
-    words,
 )
 from webui.foreign_flags import ACCEPTED, MEMORY
+from webui.request_flags import ENLARGING, REQUEST
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,8 @@ class Flags:
     command: str = ""
     """"" starts the page; else one of COMMANDS."""
     request: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of a GenerationRequest that `generate` was given; limits are not checked yet, and pictures are files."""
+    """Fields of a GenerationRequest that `generate` was given, or of an EnlargeRequest that `upscale` was; limits are not
+    checked yet, and pictures are files."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Other options of the command: name, output, json, full, ... Only those that were given."""
     port: int = 7860
@@ -97,29 +97,6 @@ class Flags:
 # ---------------------------------------------------------------- the table
 
 
-@dataclass(frozen=True)
-class Flag:
-    names: tuple[str, ...]
-    """Ours first, then the aliases."""
-    about: str
-    kind: Callable[[str], Any] | None = None
-    """Reads the value; None: a switch."""
-    value: str = ""
-    """As the help shows the value."""
-    into: str = ""
-    """Field of Flags, request or options; "": our name with underscores."""
-    adds: bool = False
-    """May be given several times."""
-    folder: str = ""
-    """Adds to Flags.folders under this name."""
-    splits: tuple[str, ...] = ()
-    """Fields that the parts of the value go into, instead of `into`."""
-
-    @property
-    def target(self) -> str:
-        return self.into or self.names[0].lstrip("-").replace("-", "_")
-
-
 PAGE = (
     Flag(("--port",), "port of the page (7860)", whole(1, 65535), "N"),
     Flag(("--listen",), "let other machines in; demands a login"),
@@ -164,47 +141,6 @@ MACHINE = (
     Flag(("--disable-all-extensions",), "start without extensions"),
     Flag(("--loglevel",), "DEBUG, INFO, WARNING or ERROR", one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), "LEVEL"),
 )
-REQUEST = (
-    Flag(("--negative", "--negative-prompt", "-n"), "what must not be seen", words, "TEXT", into="negative_prompt"),
-    Flag(("--checkpoint", "--ckpt"), "name, title, file or hash", name, "NAME"),
-    Flag(("--sampler", "--sampler-name"), "name of the sampler", name, "NAME"),
-    Flag(("--schedule", "--scheduler"), "name of the schedule", name, "NAME"),
-    Flag(("--steps",), "number of steps", whole(), "N"),
-    Flag(("--guidance", "--cfg-scale"), "how closely the picture follows the prompt", number, "X"),
-    Flag(("--width", "-W"), "pixels", whole(), "N"),
-    Flag(("--height", "-H"), "pixels", whole(), "N"),
-    Flag(("--seed",), "-1 picks one", whole(), "N"),
-    Flag(("--batch-size",), "pictures drawn at once", whole(), "N"),
-    Flag(("--batch-count", "--n-iter"), "batches, one after the other", whole(), "N"),
-    Flag(("--variation-seed", "--subseed"), "seed that is mixed in", whole(), "N"),
-    Flag(("--variation-strength", "--subseed-strength"), "0 to 1", number, "X"),
-    Flag(("--clip-skip",), "layers of the text encoder left out, and one", whole(), "N"),
-    Flag(("--noise-source", "--rng"), "CPU, or NV for the numbers of NVIDIA cards", one_of("CPU", "NV"), "NAME"),
-    Flag(("--emphasis",), "how weights act", one_of("Original", "No norm", "Ignore", "None"), "NAME"),
-    Flag(("--eta",), "share of fresh noise", number, "X"),
-    Flag(("--long-prompt",), "words beyond 75 tokens: in further chunks, or cut off", one_of("Continue", "Cut"), "NAME"),
-    Flag(("--image", "--init-image"), "picture to repaint, vary, fill in or enlarge", file, "FILE"),
-    Flag(("--strength", "--denoising-strength"), "how much of it is painted anew, 0 to 1", number, "X"),
-    Flag(("--second-image",), "picture to mix with the first (unCLIP)", file, "FILE"),
-    Flag(("--mix",), "share of the second picture, 0 to 1", number, "X"),
-    Flag(("--mask",), "picture that is white where the first one is painted anew", file, "FILE"),
-    Flag(("--depth",), "depth map, white is near", file, "FILE"),
-    Flag(("--map",), "picture whose values are labels (semantic synthesis)", file, "FILE"),
-    Flag(("--noise-level",), "noise that the picture is given first (x4 upscaler, unCLIP)", whole(), "N"),
-    Flag(("--class",), "class by name or number", words, "NAME", into="class_label"),
-    Flag(("--boxes",), "layout: a list of [label, x, y, width, height] in JSON, or a file of it", json_list, "JSON"),
-    Flag(("--refiner", "--refiner-checkpoint"), "checkpoint that takes over on the way", name, "NAME"),
-    Flag(("--refiner-switch", "--refiner-switch-at"), "share of the steps after which it does, 0 to 1", number, "X"),
-    Flag(("--second-prompt",), "prompt of SDXL's second text encoder", words, "TEXT"),
-    Flag(("--second-negative-prompt", "--second-negative"), "its negative prompt", words, "TEXT"),
-    Flag(
-        ("--original-size",), "size that SDXL is told the picture had", pair, "WxH", splits=("original_width", "original_height")
-    ),
-    Flag(("--crop",), "what SDXL is told was cut off", pair, "LEFTxTOP", splits=("crop_left", "crop_top")),
-    Flag(("--target-size",), "size that SDXL is told it has", pair, "WxH", splits=("target_width", "target_height")),
-    Flag(("--aesthetic-score",), "beauty that the refiner is told, 0 to 10", number, "X"),
-    Flag(("--negative-aesthetic-score",), "... on the negative side", number, "X"),
-)
 JSON = Flag(("--json",), "write the numbers as data too", path, "FILE")
 
 
@@ -218,11 +154,15 @@ class Command:
     options: tuple[Flag, ...] = ()
 
 
-EXAMPLES = {"name": "pocket", "folder": "cases"}
+EXAMPLES = {"name": "pocket", "folder": "cases", "picture": "photo.png --scale 2"}
 COMMANDS: Mapping[str, Command] = {
     "generate": Command(
         "draw a picture without the page", "prompt", request=REQUEST,
-        options=(Flag(("--output", "-o"), "file to write; without it the outputs folder", path, "FILE"),),
+        options=(Flag(("--output", "-o"), "file to write, for a folder a folder; without it the outputs folder", path, "PATH"),),
+    ),
+    "upscale": Command(
+        "enlarge a picture, or all of a folder", "picture", is_needed=True, request=ENLARGING,
+        options=(Flag(("--output", "-o"), "file to write, for a folder a folder; without it the outputs folder", path, "PATH"),),
     ),
     "train": Command(
         "train a checkpoint on a world that is drawn on the way", "name", is_needed=True,

@@ -48,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     commands = {
         "": serve,
         "generate": run_generate,
+        "upscale": run_upscale,
         "train": run_train,
         "evaluate": run_evaluate,
         "bench": run_bench,
@@ -225,26 +226,16 @@ def greet(server: uvicorn.Server, app: App, access: Access, flags: Flags) -> Non
 
 def run_generate(flags: Flags) -> int:
     """webui generate PROMPT [-o FILE]: pictures without the page."""
-    from webui.contract.request import PICTURES, request_from
-    from webui.workspace.files import write_bytes
-    from webui.workspace.gallery import encoded
+    from webui.commands import generate
 
-    files = {name: flags.request[name] for name in PICTURES if name in flags.request}
-    request_from(
-        {name: value for name, value in flags.request.items() if name not in files}
-    )  # wrong values before anything heavy
-    app = open_workspace(flags, takes_jobs=False)
-    kept = {name: app.inputs.put(file.read_bytes(), name) for name, file in files.items()}
-    request = request_from({**flags.request, **kept})
-    output: Path | None = flags.options.get("output")
-    for number, picture in enumerate(app.generate(request)):
-        if output is None:
-            print(app.paths.outputs / app.gallery.save(picture, "txt2img", app.settings.now))
-            continue
-        path = output if request.pictures == 1 else output.with_stem(f"{output.stem}-{number + 1}")
-        write_bytes(path, encoded(picture, path.suffix.lstrip(".").lower() or "png", app.settings.now))
-        print(path)
-    return 0
+    return generate(flags, lambda: open_workspace(flags, takes_jobs=False))
+
+
+def run_upscale(flags: Flags) -> int:
+    """webui upscale PICTURE [-o FILE]: a picture or a folder enlarged without the page."""
+    from webui.commands import upscale
+
+    return upscale(flags, lambda: open_workspace(flags, takes_jobs=False))
 
 
 def run_list(flags: Flags) -> int:

@@ -83,7 +83,7 @@ def canvas_of(request: GenerationRequest, family: Family, pictures: Pictures) ->
     is_empty = painted is not None and masks.box(painted) is None and not request.is_extended
     notes: tuple[str, ...] = ()
     if is_empty:
-        painted, notes = None, (NOTHING_MASKED,)
+        painted, notes = (Image.new("L", given.size, 255) if request.only_masked else None), (NOTHING_MASKED,)
     is_part = request.only_masked and (painted is not None or request.is_extended)
     image = _framed(given, request, is_part, Image.Resampling.LANCZOS)
     whole_mask = None if painted is None else _framed(painted, request, is_part, Image.Resampling.BILINEAR)

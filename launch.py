@@ -418,6 +418,12 @@ def torch_requirement(pyproject: str) -> str:
     return found[1] if found else "torch"
 
 
+def alone(pyproject: str) -> list[str]:
+    """What is installed without what it asks for, from the text of pyproject.toml."""
+    found = re.search(r"^alone = \[(.*?)^\]", pyproject, re.MULTILINE | re.DOTALL)
+    return re.findall(r'"([^"]+)"', found[1]) if found else []
+
+
 @contextlib.contextmanager
 def locked(place: Place) -> Iterator[None]:
     """One install at a time, also when the program is started twice. The system takes the lock back if we die."""
@@ -466,6 +472,7 @@ def install(place: Place, extras: set[str]) -> None:
         place.log.write_text("")
         install_torch(place)
         install_project(place, extras)
+        install_alone(place)
         write_stamp(place, extras)
         say(f"Installed in {time.monotonic() - began:.0f} seconds.")
 
@@ -527,6 +534,16 @@ def install_project(place: Place, extras: set[str]) -> None:
         code, output = pip(place, "--editable", target)
     if code != 0:
         raise Stop(diagnose(output, place.root))
+
+
+def install_alone(place: Place) -> None:
+    """What comes without what it asks for. The program starts without it too, and says what it misses."""
+    constraints = place.root / "constraints.txt"
+    tested = ["--constraint", str(constraints)] if constraints.is_file() else []
+    for requirement in alone((place.root / "pyproject.toml").read_text("utf-8")):
+        code, output = pip(place, "--no-deps", *tested, requirement)
+        if code != 0:
+            say(f"{requirement} could not be installed. {diagnose(output, place.root)} The program starts without it.")
 
 
 # ---------------------------------------------------------------- the tests

@@ -209,6 +209,11 @@ def test_the_bounds_of_torch_are_those_of_the_project():
     assert launch.torch_requirement((ROOT / "pyproject.toml").read_text("utf-8")) == "torch>=2.10,<2.14"
 
 
+def test_what_is_installed_alone_is_read_from_the_project():
+    assert launch.alone((ROOT / "pyproject.toml").read_text("utf-8")) == ["spandrel>=0.4.2,<0.5"]
+    assert launch.alone("[project]\n") == []
+
+
 def test_pips_output_becomes_calm_progress(tmp_path, capsys):
     progress = launch.Progress()
     assert progress.read("Collecting gradio<7,>=6.31 (from latent-webui==0.1.0)") == "Looking up gradio ... (1 so far)"

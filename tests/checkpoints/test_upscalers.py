@@ -173,3 +173,15 @@ def test_spandrel_is_opened_without_torchvision_and_leaves_no_stand_in_behind():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 30
+
+
+def test_without_spandrel_a_file_is_listed_with_what_to_install(tmp_path):
+    program = (
+        "import sys\nsys.modules['spandrel'] = None\nfrom pathlib import Path\n"
+        "from webui.checkpoints.upscalers import Upscalers\n"
+        f"(entry,) = Upscalers([Path({str(tmp_path)!r})]).entries()\nprint(entry.error)"
+    )
+    (tmp_path / "ESRGAN").mkdir()
+    save_file({"a": torch.ones(1)}, tmp_path / "ESRGAN" / "4x.safetensors")
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert "needs spandrel, which is not there" in said and "pip install --no-deps spandrel" in said

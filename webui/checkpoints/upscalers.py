@@ -325,9 +325,13 @@ class _Elsewhere:
 
 def _registry() -> Any:
     """spandrel's architectures. The two that import torchvision are replaced while spandrel is imported, in spandrel's
-    own name space only, so that nobody else meets them."""
+    own name space only, so that nobody else meets them.
+
+    Raises:
+        CheckpointReadError: spandrel is not installed; the sentence says how to.
+    """
     with _importing:
-        if "spandrel" not in sys.modules:
+        if sys.modules.get("spandrel") is None:
             stands = {
                 "LaMa": [["model.model.1.bn_l.running_mean"], ["generator.model.1.bn_l.running_mean"]],
                 "RestoreFormer": [["quantize.embedding.weight", "encoder.conv_in.weight", "quant_conv.weight"]],
@@ -340,6 +344,11 @@ def _registry() -> Any:
                 names.append(module.__name__)
             try:
                 importlib.import_module("spandrel")
+            except ImportError as error:
+                raise CheckpointReadError(
+                    f"This file needs spandrel, which is not there ({error.name or error}). Install it with: "
+                    "pip install --no-deps spandrel einops."
+                ) from None
             finally:
                 for name in names:
                     sys.modules.pop(name, None)

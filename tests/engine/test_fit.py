@@ -101,6 +101,13 @@ def test_hires_fix_needs_a_checkpoint_that_repaints_and_no_mask() -> None:
         fit.check_hires(asked(hires_scale=2.0), LARGER)
 
 
+@pytest.mark.parametrize("picture", [(3000, 2), (9000, 64)])
+def test_a_picture_of_an_impossible_size_asks_for_another_one(picture: tuple[int, int]) -> None:
+    with pytest.raises(FieldError, match=f"A picture of {picture[0]} x {picture[1]} pixels cannot be painted as it is"):
+        fit.size(asked(image="it"), WORDS, lambda _: Image.new("RGB", picture))
+    assert fit.size(asked(image="it", width=64, height=64), WORDS, lambda _: Image.new("RGB", picture)) == (64, 64)
+
+
 def test_what_would_be_larger_than_anything_can_be_is_refused() -> None:
     with pytest.raises(FieldError, match="16384 x 4096"):
         fit.size(asked(image="it"), LARGER, lambda _: Image.new("RGB", (4096, 1024)))

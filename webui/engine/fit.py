@@ -115,7 +115,12 @@ def size(request: GenerationRequest, family: Family, pictures: Pictures) -> Size
             own = enlarge(own, to=(least, least), crop=False, most=1 << 24).size
     width, height = request.width or own[0], request.height or own[1]
     if max(width, height) > most:
-        raise FieldError("image", f"The picture has {own[0]} x {own[1]} pixels, a side can have {most}. Say a smaller size.")
+        shown = given or own
+        raise FieldError(
+            "image",
+            f"A picture of {shown[0]} x {shown[1]} pixels cannot be painted as it is: sides can have {least} to {most}. "
+            "Say a width and a height.",
+        )
     return width, height
 
 

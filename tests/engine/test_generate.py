@@ -16,7 +16,7 @@ from webui.engine import plan
 from webui.engine.generate import generate
 from webui.workspace.app import App
 
-QUICK = GenerationRequest(prompt="a red sphere on a green floor", steps=4, seed=3)
+QUICK = GenerationRequest(prompt="a red sphere on a green floor", steps=4, seed=3, width=128, height=128)
 
 
 def drawn(app: App, request: GenerationRequest) -> list[GeneratedImage]:
@@ -30,7 +30,9 @@ def pixels(picture: GeneratedImage) -> bytes:
 def test_the_picture_shows_the_colours_that_were_asked(app: App) -> None:
     (picture,) = drawn(app, GenerationRequest(prompt="a large red sphere on a blue floor in front of a white wall", seed=5))
     values = np.asarray(picture.image).astype(int)
-    middle, foot, top = values[50:80, 50:78].mean((0, 1)), values[112:, :20].mean((0, 1)), values[:16].mean((0, 1))
+    part = len(values) // 16
+    middle = values[6 * part : 10 * part, 6 * part : 10 * part].mean((0, 1))
+    foot, top = values[14 * part :, : 2 * part].mean((0, 1)), values[: 2 * part].mean((0, 1))
     assert middle[0] > middle[1] + 60 and middle[0] > middle[2] + 60, f"red in the middle, not {middle}"
     assert foot[2] > foot[0] + 20, f"a blue floor, not {foot}"
     assert top.min() > 120 and np.ptp(top) < 40, f"a white wall, not {top}"
@@ -53,7 +55,8 @@ def test_what_is_left_out_comes_from_the_family_row(app: App) -> None:
     complete = app.complete(GenerationRequest(prompt="x"))
     family = app.checkpoints.find().family
     assert family is not None
-    assert (complete.steps, complete.guidance, complete.width, complete.height) == (family.steps, family.guidance, 128, 128)
+    assert (complete.steps, complete.guidance) == (family.steps, family.guidance)
+    assert complete.width == complete.height == family.native_size
     assert complete.sampler == family.sampler
     assert complete.seed >= 0
 
@@ -67,13 +70,15 @@ def test_a_picture_carries_the_request_that_makes_it_again(app: App) -> None:
 
 
 def test_an_empty_prompt_is_fine(app: App) -> None:
-    assert drawn(app, GenerationRequest(steps=1))[0].image.size == (128, 128)
+    assert drawn(app, GenerationRequest(steps=1, width=128, height=128))[0].image.size == (128, 128)
 
 
 def test_prompts_of_any_length_fit_together(app: App) -> None:
     word = "red "
     for positive, negative in ((0, 75), (75, 0), (76, 1), (1, 151), (150, 74)):
-        (picture,) = drawn(app, GenerationRequest(prompt=word * positive, negative_prompt=word * negative, steps=1))
+        (picture,) = drawn(
+            app, GenerationRequest(prompt=word * positive, negative_prompt=word * negative, steps=1, width=128, height=128)
+        )
         assert picture.image.size == (128, 128)
 
 

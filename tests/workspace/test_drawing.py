@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,9 @@ def test_an_enlarging_job_lands_in_extras_images_and_keeps_the_pictures_text(app
 def test_repainted_pictures_lie_together(app: App, tab: str) -> None:
     name = app.inputs.put(Image.new("RGB", (64, 66), "red"))
     asked = GenerationRequest(image=name, strength=0.5, steps=1, seed=1)
-    job = app.queue.wait(app.queue.submit(asked, tab=tab).id, 30)
+    queued = app.queue.submit(replace(asked, steps=4), tab=tab)
+    job = app.queue.wait(queued.id, 30)
+    assert (queued.steps, job.steps, job.step) == (2, 2, 2)
     assert job.images[0].path.startswith("img2img-images/")
     cropped = "Drawn at 64 x 72, as the network needs, and cropped to 64 x 66."
     expected = (NOTHING_MASKED, cropped) if tab == "inpaint" else (cropped,)

@@ -32,6 +32,11 @@ def prepared(
     return planned.request, (*planned.notes, *((NOTHING_MASKED,) if is_whole else ()))
 
 
+def steps_of(request: Request) -> int:
+    """Steps that a batch of a complete request walks, in all its passes; 0 where that is not known before."""
+    return 0 if isinstance(request, EnlargeRequest) else sum(one.steps for one in plan.passes_of(request))
+
+
 def draw(
     request: Request, checkpoints: Checkpoints, parts: Parts, inputs: Inputs, observer: Observer, skip: int = 0
 ) -> Iterator[Result]:

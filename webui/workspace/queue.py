@@ -19,7 +19,7 @@ from webui.contract.errors import Interrupted, QueueFullError, RequestError, Sav
 from webui.contract.request import Request
 from webui.contract.result import Progress, Result
 from webui.engine.watch import Observer
-from webui.workspace import pictures
+from webui.workspace import drawing, pictures
 from webui.workspace.events import EventLog, Subscription
 from webui.workspace.files import read_json, write_json
 from webui.workspace.gallery import Gallery
@@ -99,7 +99,7 @@ class JobQueue:
             if sum(not job.has_ended for job in self._jobs.values()) >= WAITING:
                 raise QueueFullError(f"The queue is full: {WAITING} jobs are waiting. Wait for some to finish, or remove some.")
             job = Job(id=uuid.uuid4().hex, tab=tab, request=complete, created=time.time(), save=save, notes=notes)
-            job = replace(job, pictures=complete.pictures, steps=complete.steps or 0)
+            job = replace(job, pictures=complete.pictures, steps=drawing.steps_of(complete))
             self._write(job)
             self._set("queued", job)
         return job

@@ -15,7 +15,8 @@ from tests.engine.test_repainting import Counter, box, drawn, photo
 from webui.contract.errors import FieldError, Interrupted, UnknownNameError
 from webui.contract.request import EnlargeRequest, GenerationRequest
 from webui.contract.result import Progress
-from webui.engine import autoencoder, enlarge, plan, tiling
+from webui.engine import autoencoder, enlarge, plan, tiling, upscale
+from webui.engine import sizes as sizes_of
 from webui.engine.generate import generate
 from webui.engine.resizing import LATENT_MODES
 from webui.engine.watch import Unobserved
@@ -119,7 +120,7 @@ def test_interrupting_the_second_pass_ends_within_one_call(app: App) -> None:
 
 
 def made_larger(app: App, image: Image.Image, **fields: Any) -> Any:
-    request = enlarge.complete(EnlargeRequest(image="image", **fields), app.checkpoints, lambda _: image)
+    request = enlarge.complete(EnlargeRequest(image="image", **fields), app.checkpoints, app.parts, lambda _: image)
     return enlarge.enlarged(request, app.checkpoints, app.parts, Unobserved(), lambda _: image)
 
 
@@ -160,7 +161,7 @@ def test_a_checkpoint_is_an_upscaler_of_jobs_and_of_hires_fix(studios: Any, name
 
     title = studio.checkpoints.find(studio.file).title
     request = EnlargeRequest(image="image", upscaler=title, scale=3.0, steps=2, seed=1, prompt="a cat", tile=64)
-    done = enlarge.complete(request, studio.checkpoints, lambda _: image)
+    done = enlarge.complete(request, studio.checkpoints, studio.parts, lambda _: image)
     made = enlarge.enlarged(done, studio.checkpoints, studio.parts, Watcher(), lambda _: image)
     assert made.image.size == (90, 60) and [progress.step for progress in told] == [1, 2]
     assert title in made.infotext
@@ -168,6 +169,25 @@ def test_a_checkpoint_is_an_upscaler_of_jobs_and_of_hires_fix(studios: Any, name
     asked = replace(QUICK, checkpoint=other, hires_upscaler=title, width=64, height=64, prompt="a cat", hires_scale=2.0)
     (grown,) = generate(asked, studio.checkpoints, studio.parts, pictures=picture)
     assert grown.image.size == (128, 128)
+
+
+def test_what_a_checkpoint_cannot_enlarge_is_told_before_it_is_queued(studios: Any) -> None:
+    studio = studios("sd-x4-a")
+    for fields, size, words in (({"noise_level": 400}, (10, 10), "Noise level 400"), ({}, (2100, 16), "8400 x 64")):
+        request = EnlargeRequest(image="image", upscaler=studio.checkpoints.find(studio.file).title, **fields)
+        with pytest.raises(FieldError, match=words):
+            enlarge.complete(request, studio.checkpoints, studio.parts, lambda _, size=size: photo(size))
+
+
+def test_beyond_what_a_checkpoint_can_draw_lanczos_goes_on() -> None:
+    sizes: list[tuple[int, int]] = []
+
+    def draw(image: Image.Image) -> Image.Image:
+        sizes.append(image.size)
+        return image.resize((4 * image.width, 4 * image.height))
+
+    made = upscale.enlarged(photo((20, 10)), upscale.Drawing("x4", 4, draw, most=100), sizes_of.enlarge((20, 10), 8))
+    assert (made.size, sizes) == ((160, 80), [(20, 10)])
 
 
 # ---- tiles

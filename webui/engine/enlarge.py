@@ -10,20 +10,20 @@ import torch
 from PIL import Image
 
 from webui.checkpoints import memory
+from webui.checkpoints.catalog import Entry
 from webui.checkpoints.manager import Checkpoints
 from webui.contract import infotext
 from webui.contract.errors import FieldError
 from webui.contract.parts import Parts
 from webui.contract.request import EnlargeRequest, GenerationRequest
 from webui.contract.result import EnlargedImage, Progress
-from webui.engine import upscale
+from webui.engine import plan, upscale
 from webui.engine.canvas import Pictures
 from webui.engine.conditioners.pictures import estimated
-from webui.engine.enlarging import named, upscaler
+from webui.engine.enlarging import asked_of, named, upscaler
 from webui.engine.generate import generate
 from webui.engine.inputs import pixels_of
 from webui.engine.pictures import plain
-from webui.engine.plan import depth_checkpoint
 from webui.engine.sizes import Enlargement, enlarge
 from webui.engine.watch import Observer
 
@@ -31,16 +31,21 @@ MOST = 16384
 """Pixels of a side."""
 
 
-def complete(request: EnlargeRequest, checkpoints: Checkpoints, pictures: Pictures) -> EnlargeRequest:
+def complete(request: EnlargeRequest, checkpoints: Checkpoints, parts: Parts, pictures: Pictures) -> EnlargeRequest:
     """The same request with nothing left open.
 
     Raises:
-        RequestError: there is no picture, no such upscaler, or the size is too large.
+        RequestError: there is no picture, no such upscaler, the size is too large, or a checkpoint cannot draw it so.
         CheckpointError: the upscaler cannot be used.
     """
     if not request.image:
         raise FieldError("image", "There is nothing to enlarge: give it a picture (image).")
-    growth(request, pictures(request.image).size)
+    image = pictures(request.image)
+    growth(request, image.size)
+    for name in filter(None, (request.upscaler, request.second_upscaler)):
+        found = named(name, checkpoints)
+        if isinstance(found, Entry):
+            plan.plan(asked_of(found, drawing(request)), checkpoints, parts, lambda _: image)
     return replace(
         request,
         upscaler=_name(request.upscaler or "Lanczos", checkpoints),
@@ -101,7 +106,18 @@ def _by(
     def draw(wish: GenerationRequest, small: Image.Image) -> Image.Image:
         return next(generate(wish, checkpoints, parts, observer, pictures=lambda _: small)).image
 
-    wish = GenerationRequest(
+    way = upscaler(name, checkpoints, drawing(request), draw)
+    tiles = upscale.Tiles(request.tile, request.tile_overlap)
+
+    def told(done: int, of: int) -> None:
+        observer.progress(Progress(1, 1, done, of, done / of))
+
+    return upscale.enlarged(image, way, target, tiles, told, observer.should_stop)
+
+
+def drawing(request: EnlargeRequest) -> GenerationRequest:
+    """What a checkpoint that enlarges is asked beside its picture."""
+    return GenerationRequest(
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
         noise_level=request.noise_level,
@@ -110,13 +126,6 @@ def _by(
         seed=request.seed,
         tile=request.tile,
     )
-    way = upscaler(name, checkpoints, wish, draw)
-    tiles = upscale.Tiles(request.tile, request.tile_overlap)
-
-    def told(done: int, of: int) -> None:
-        observer.progress(Progress(1, 1, done, of, done / of))
-
-    return upscale.enlarged(image, way, target, tiles, told, observer.should_stop)
 
 
 class _Part:
@@ -143,7 +152,7 @@ def depth_of(image: Image.Image, checkpoints: Checkpoints, name: str = "") -> Im
         FieldError: no checkpoint here reads depth.
         MissingFileError: its estimator is a file of its own, and not here.
     """
-    entry = depth_checkpoint(checkpoints.find(name), checkpoints)
+    entry = plan.depth_checkpoint(checkpoints.find(name), checkpoints)
     shown = plain(image)
     with checkpoints.use(entry.title) as model, memory.shortage(*image.size), torch.inference_mode():
         near = estimated(pixels_of(shown).to(model.device), model).float().cpu()[0, 0].numpy()

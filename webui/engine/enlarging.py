@@ -63,11 +63,16 @@ def upscaler(name: str, checkpoints: Checkpoints, wish: GenerationRequest, draw:
         return found
     if isinstance(found, UpscalerEntry):
         return checkpoints.upscalers.load(found)
-    family = found.family
-    assert family is not None
-    level = wish.noise_level if "noise_level" in family.inputs else None
-    asked = replace(wish, checkpoint=found.title, image="image", noise_level=level)
-    return Drawing(found.name, family.enlarges, lambda image: draw(asked, image))
+    assert found.family is not None
+    asked = asked_of(found, wish)
+    return Drawing(found.name, found.family.enlarges, lambda image: draw(asked, image))
+
+
+def asked_of(entry: Entry, wish: GenerationRequest) -> GenerationRequest:
+    """A wish as a checkpoint that enlarges reads it; its picture is called "image"."""
+    assert entry.family is not None
+    level = wish.noise_level if "noise_level" in entry.family.inputs else None
+    return replace(wish, checkpoint=entry.title, image="image", noise_level=level)
 
 
 def _drawing(checkpoints: Checkpoints) -> Iterator[Entry]:

@@ -69,6 +69,8 @@ class Drawing:
     scale: int
     draw: Callable[[Image.Image], Image.Image]
     """A picture (RGB) exactly scale times as large."""
+    most: int = 8192
+    """Pixels of a side of what it draws."""
 
 
 Upscaler = Filter | Network | Drawing
@@ -129,6 +131,8 @@ def enlarged(
             if turn if upscaler.scale == 1 else _covers(grown.size, target.scaled):
                 break
             if isinstance(upscaler, Drawing):
+                if turn and max(grown.size) * upscaler.scale > upscaler.most:
+                    break  # Lanczos takes it from here
                 grown = upscaler.draw(grown)
             else:
                 grown = by_network(grown, upscaler, tiles, told, should_stop)

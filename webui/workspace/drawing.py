@@ -26,7 +26,7 @@ def prepared(
     """
     inputs.check(request)
     if isinstance(request, EnlargeRequest):
-        return enlarge.complete(request, checkpoints, inputs.open), ()
+        return enlarge.complete(request, checkpoints, parts, inputs.open), ()
     planned = plan.plan(request, checkpoints, parts, inputs.open)
     is_whole = tab == "inpaint" and request.image and not (request.mask or request.is_extended)
     return planned.request, (*planned.notes, *((NOTHING_MASKED,) if is_whole else ()))
@@ -51,6 +51,6 @@ def enlarged(
     request: EnlargeRequest, checkpoints: Checkpoints, parts: Parts, inputs: Inputs, observer: Observer
 ) -> EnlargedImage:
     """A kept picture made larger, with its own infotext in it."""
-    complete = enlarge.complete(request, checkpoints, inputs.open)
+    complete = enlarge.complete(request, checkpoints, parts, inputs.open)
     text = read_infotext(inputs.path(request.image).read_bytes())
     return enlarge.enlarged(complete, checkpoints, parts, observer, inputs.open, text)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from webui.contract.errors import FieldError
-from webui.contract.request import LAST_SEED, Box, GenerationRequest
-from webui.ui.fields import FIELDS, follow, request_of, values_of
+from webui.contract.request import LAST_SEED, Box, EnlargeRequest, GenerationRequest
+from webui.ui.fields import FIELDS, enlarge_request_of, follow, request_of, values_of
 
 
 def read(**values: object) -> GenerationRequest:
@@ -22,6 +22,10 @@ def test_a_request_read_back_from_the_controls_is_equal() -> None:
         image="a" * 64, strength=0.3, second_image="b" * 64, mix=0.7, mask="c" * 64, depth="d" * 64, map="e" * 64,
         noise_level=20, refiner="refiner", refiner_switch=0.6, second_prompt="b", second_negative_prompt="c",
         original_width=1024, original_height=0, crop_left=8, crop_top=0, target_width=512, target_height=64,
+        resize="crop", mask_blur=1.5, mask_invert=True, masked_content="latent noise", only_masked=True, mask_padding=0,
+        soft=True, extend_left=8, extend_top=0, extend_right=64, extend_bottom=1, match_colours=True, depth_near=0.9,
+        depth_far=0.1, hires_scale=1.5, hires_width=0, hires_height=700, hires_upscaler="Lanczos", hires_steps=4,
+        hires_strength=0.4, hires_prompt="d", hires_negative_prompt="e", tile=256,
         aesthetic_score=7.0, negative_aesthetic_score=1.5, long_prompt="Cut",
     )  # fmt: skip
     assert request_of(list(FIELDS), values_of(asked)) == asked
@@ -33,6 +37,15 @@ def test_a_seed_is_text_in_the_page_and_keeps_its_digits(seed: int) -> None:
     assert shown == [str(seed)]
     assert read(seed=shown[0]).seed == seed
     assert read(seed=f" {seed} ").seed == seed
+
+
+def test_a_request_to_enlarge_is_read_from_its_controls_and_leaves_open_what_is_empty() -> None:
+    shown = {"upscaler": "Lanczos", "scale": 2, "width": "", "height": "700", "crop": None, "tile_overlap": 16.0, "guidance": "7"}
+    assert enlarge_request_of({**shown, "image": "a" * 64, "steps": "", "noise_level": None}) == EnlargeRequest(
+        image="a" * 64, height=700, crop=False, guidance=7.0
+    )
+    with pytest.raises(FieldError, match=r"Scale 9\.0 is out of range"):
+        enlarge_request_of({"scale": 9})
 
 
 def test_an_empty_control_asks_for_nothing() -> None:
@@ -53,7 +66,9 @@ def test_a_browsers_number_without_a_fraction_is_a_whole_one() -> None:
     [
         ({"steps": 0}, "Steps 0 is out of range"),
         ({"steps": 5.5}, "whole number"),
-        ({"width": 517}, "Try 520"),
+        ({"width": 63}, "Width 63 is out of range"),
+        ({"mask_blur": 65}, "Mask blur 65.0 is out of range"),
+        ({"resize": "squash"}, "Resize 'squash' is unknown"),
         ({"seed": "seven"}, "Seed 'seven'"),
         ({"seed": str(LAST_SEED + 1)}, "Seed"),
         ({"batch_size": None}, "Batch size"),

@@ -20,7 +20,7 @@ SECONDS_TO_DRAW = 240
 def server(reference_checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """With a tiny checkpoint of each kind that these tests choose."""
     folder = tmp_path_factory.mktemp("kinds")
-    for case in ("ldm-class-a", "sd1-inpaint-a", "autoencoder-kl-f8-a", "sdxl-base-refiner-a", "ldm-layout-a", "ldm-text-a"):
+    for case in ("ldm-class-a", "sd1-inpaint-a", "autoencoder-kl-f8-a", "sdxl-base-refiner-a", "ldm-layout-a", "ldm-text-a", "unclip-h-a"):
         (folder / case).symlink_to(reference_checkpoints / case)
     with started(tmp_path_factory.mktemp("data"), "--ckpt-dir", str(folder)) as opened:
         yield opened
@@ -53,14 +53,14 @@ def choose(page: Any, words: str, family: str) -> None:
     page.wait_for_function("() => window.hasFollowed")
 
 
-def box(page: Any, name: str) -> Any:
-    return page.locator(f"#txt2img_{name} textarea, #txt2img_{name} input").first
+def box(page: Any, name: str, tab: str = "txt2img") -> Any:
+    return page.locator(f"#{tab}_{name} textarea, #{tab}_{name} input").first
 
 
-def hand_in(page: Any, name: str, path: Path) -> str:
-    page.locator(f"[data-picture=txt2img_{name}] input").set_input_files(path)
-    page.locator(f"[data-picture=txt2img_{name}] img").wait_for()
-    return str(box(page, name).input_value())
+def hand_in(page: Any, tab: str, name: str, path: Path) -> str:
+    page.locator(f"[data-picture={tab}_{name}] input").set_input_files(path)
+    page.locator(f"[data-picture={tab}_{name}] img").wait_for()
+    return str(box(page, name, tab).input_value())
 
 
 def draw(page: Any, steps: int, size: int = 0) -> None:
@@ -83,22 +83,25 @@ def test_controls_are_those_of_the_checkpoint_and_their_values_survive_a_switch_
     assert page.locator("#txt2img_prompt").is_hidden()
     page.locator("#txt2img_class input").fill("goldf")
     page.get_by_role("option", name="goldfish").click()
-    name = hand_in(page, "image", picture)
+    choose(page, "unclip-h-a", "unCLIP H")
+    page.get_by_text("varies a picture, and needs one.").wait_for()
+    page.get_by_role("button", name="Open img2img").click()
+    name = hand_in(page, "img2img", "second_image", picture)
     assert len(name) == 64
-    choose(page, "sd1-inpaint-a", "SD 1 inpainting")
-    page.locator("[data-picture=txt2img_mask]").wait_for()
-    assert page.locator("#txt2img_class").is_hidden()
-    assert page.locator("#txt2img_prompt textarea").input_value() == "a cat"
-    assert box(page, "image").input_value() == name
+    assert page.locator("#img2img_strength").is_hidden()  # it varies, it does not repaint
     choose(page, "ldm-class-a", "LDM class")
+    assert page.locator("[data-picture=img2img_second_image]").is_hidden()
+    page.locator("#tab_txt2img-button").click()
     page.reload()
     page.locator("#family", has_text="LDM class").wait_for()
-    page.locator("[data-picture=txt2img_image] img").wait_for()
     page.wait_for_function("document.querySelector('#txt2img_class input').value === 'goldfish'")
-    assert box(page, "image").input_value() == name
-    page.get_by_role("button", name="Take away: Image").click()
-    page.wait_for_function("document.querySelector('[data-picture=txt2img_image] img').hidden")
-    assert box(page, "image").input_value() == ""
+    choose(page, "unclip-h-a", "unCLIP H")
+    page.get_by_role("button", name="Open img2img").click()
+    page.locator("[data-picture=img2img_second_image] img").wait_for()
+    assert box(page, "second_image", "img2img").input_value() == name
+    page.get_by_role("button", name="Take away: Second image").click()
+    page.wait_for_function("document.querySelector('[data-picture=img2img_second_image] img').hidden")
+    assert box(page, "second_image", "img2img").input_value() == ""
 
 
 def test_a_class_is_drawn_and_a_name_that_is_none_is_answered_with_the_nearest(page: Any) -> None:
@@ -113,22 +116,14 @@ def test_a_class_is_drawn_and_a_name_that_is_none_is_answered_with_the_nearest(p
     drawn(page, re.compile("Class: (0|tench),"))
 
 
-def test_an_inpainting_checkpoint_takes_a_picture_and_a_mask(page: Any, picture: Path) -> None:
-    choose(page, "sd1-inpaint-a", "SD 1 inpainting")
-    draw(page, 1, 64)
-    page.locator("#txt2img_message", has_text="give it a picture").wait_for()
-    names = [hand_in(page, name, picture) for name in ("image", "mask")]
-    draw(page, 2, 64)
-    drawn(page, f"Mask hash: {names[1]}")
-    assert names[0] == names[1]  # kept by content
-
-
 @pytest.mark.parametrize("page", ["/api/v1/inputs"], indirect=True)
 def test_what_is_no_picture_is_said_on_the_stage(page: Any, tmp_path: Path) -> None:
     (tmp_path / "notes.png").write_text("no picture")
-    trouble = page.locator("#txt2img_message", has_text="Image is not a picture that can be read here")
+    choose(page, "unclip-h-a", "unCLIP H")
+    page.locator("#tab_img2img-button").click()
+    trouble = page.locator("#img2img_message", has_text="Second image is not a picture that can be read here")
     with page.expect_response("**/api/v1/inputs") as answer:
-        page.locator("[data-picture=txt2img_image] input").set_input_files(tmp_path / "notes.png")
+        page.locator("[data-picture=img2img_second_image] input").set_input_files(tmp_path / "notes.png")
     assert answer.value.status == 422
     trouble.wait_for()
 
@@ -179,12 +174,3 @@ def test_a_missing_file_is_offered_to_be_fetched_and_without_a_network_that_is_s
         page.get_by_role("button", name="Fetch it").click()
     assert answer.value.status == 502
     page.locator("#txt2img_message", has_text="bert-vocabulary was not fetched").wait_for()
-
-
-def test_no_width_makes_the_page_with_all_these_controls_scroll_sideways(page: Any, picture: Path) -> None:
-    choose(page, "sd1-inpaint-a", "SD 1 inpainting")
-    hand_in(page, "image", picture)
-    for width in (390, 900, 1440):
-        page.set_viewport_size({"width": width, "height": 844})
-        page.locator("#txt2img_generate").wait_for()
-        assert page.evaluate("document.documentElement.scrollWidth") <= width

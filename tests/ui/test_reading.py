@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 from webui.contract.parts import Parts
-from webui.ui.reading import class_choices, facts_of, family_of, reads, refiners, size_choices, wanted
+from webui.ui.reading import (
+    class_choices,
+    depth_title,
+    drawing_upscaler,
+    enlarged,
+    facts_of,
+    family_of,
+    reads,
+    refiners,
+    size_choices,
+    upscaler_choices,
+    wanted,
+)
 from webui.workspace.app import App, open_app
 from webui.workspace.paths import Paths
 
@@ -82,7 +94,44 @@ def test_a_tab_that_cannot_use_a_checkpoint_says_why_in_a_sentence_and_names_one
     assert facts_of(shelf, told["other"])["tabs"]["txt2img"]["why"] == ""
 
 
-def test_every_other_checkpoint_is_of_use_on_the_tab(shelf: App) -> None:
-    for entry in shelf.checkpoints.entries():
-        if entry.family is not None and entry.family.does != "refine" and entry.family.network != "none":
-            assert facts_of(shelf, entry.title)["tabs"]["txt2img"]["why"] == "", entry.title
+@pytest.mark.parametrize(
+    "case, served, sent_to",
+    [
+        ("sd1-a", {"txt2img", "img2img", "inpaint"}, ""),
+        ("ldm-class-", {"txt2img", "img2img", "inpaint"}, ""),
+        ("ldm-semantic-", {"txt2img"}, "txt2img"),
+        ("sd1-inpaint-", {"img2img", "inpaint"}, "inpaint"),
+        ("ldm-inpaint-", {"img2img", "inpaint"}, "inpaint"),
+        ("sd2-depth-", {"img2img", "inpaint"}, "depth"),
+        ("unclip-h-", {"img2img"}, "img2img"),
+        ("sd-x4-", set(), "upscale"),
+        ("sdxl-refiner-", {"img2img", "inpaint"}, ""),
+        ("autoencoder-", set(), ""),
+    ],
+)
+def test_a_checkpoint_serves_its_tabs_and_the_others_say_where_to_go(shelf: App, case: str, served: set[str], sent_to: str) -> None:
+    tabs = facts_of(shelf, title(shelf, case))["tabs"]
+    assert {tab for tab, told in tabs.items() if not told["why"]} == served
+    assert {told["goto"] for told in tabs.values() if told["why"]} <= {sent_to}
+
+
+def test_depth_is_drawn_by_the_chosen_checkpoint_or_by_one_that_reads_it(shelf: App) -> None:
+    depth = title(shelf, "sd2-depth-")
+    assert depth_title(shelf, depth) == depth
+    assert depth_title(shelf, "pocket") == depth
+
+
+def test_only_a_checkpoint_that_enlarges_is_an_upscaler_that_draws(shelf: App) -> None:
+    names = [name for _, name in upscaler_choices(shelf)]
+    assert names[0] == "Lanczos"
+    drawing = [name for name in names if drawing_upscaler(shelf, name)]
+    assert {name.split("-a")[0] for name in drawing} == {"sd-x4", "ldm-sr"}
+    assert "Latent" in [name for _, name in upscaler_choices(shelf, hires=True)]
+
+
+def test_the_announced_size_is_the_jobs_and_what_cannot_be_is_said() -> None:
+    assert enlarged((832, 1216), 1.4, (0, 0)) == ((1165, 1702), "")
+    assert enlarged((100, 50), 2, (0, 30))[0] == (60, 30)
+    assert "too large" in enlarged((8000, 8000), 8, (0, 0))[1]
+    assert "not known" in enlarged((None, 512), 2, (0, 0))[1]
+    assert "numbers" in enlarged((64, 64), 2, ("<b>", 0))[1]

@@ -74,9 +74,16 @@ def optional(value: Any) -> Any:
     return "" if value is None else str(value)
 
 
+LATENT = "Latent"
+"""The hires upscaler where none is named."""
+
+
+def upscaler(value: Any) -> Any:
+    return "" if value is None or value == LATENT else value
+
+
 def latent(value: Any) -> Any:
-    """The hires upscaler that stands for itself where none is named."""
-    return value or "Latent"
+    return value or LATENT
 
 
 def switch(value: Any) -> Any:
@@ -180,7 +187,7 @@ TABLE = (
     Field("hires_scale", "hires_scale", "Enlarge by", number),
     Field("hires_width", "hires_width", "Width", zero, empty),
     Field("hires_height", "hires_height", "Height", zero, empty),
-    Field("hires_upscaler", "hires_upscaler", "Upscaler", text, latent),
+    Field("hires_upscaler", "hires_upscaler", "Upscaler", upscaler, latent),
     Field("hires_steps", "hires_steps", "Steps", whole, optional),
     Field("hires_strength", "hires_strength", "Strength", number),
     Field("hires_prompt", "hires_prompt", "Prompt", text, varies=True),

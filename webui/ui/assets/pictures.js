@@ -22,6 +22,13 @@
     if (img.src !== url(name)) img.src = url(name);
   }
 
+  /* a tab that is opened late has its lines before its boxes have their values */
+  function settle(id, tries = 20) {
+    const name = boxOf(id)?.value;
+    if (name || !tries) show(id, name ?? '');
+    else setTimeout(settle, 50, id, tries - 1);
+  }
+
   async function take(id, file) {
     const line = lines.get(id), tab = id.split('_')[0];
     if (!file || !line) return;
@@ -59,7 +66,7 @@
   LW.actions.forget = b => LW.setBox(lineAt({ target: b }).dataset.picture, '');
 
   LW.pictures = {
-    mount(root, id) { lines.set(id, one('[data-picture]', root) ?? root); show(id, boxOf(id)?.value ?? ''); },
+    mount(root, id) { lines.set(id, one('[data-picture]', root) ?? root); settle(id); },
     show,
   };
 })();

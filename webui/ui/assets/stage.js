@@ -165,7 +165,7 @@
     info.hidden = !job;
     if (!job) return;
     const index = chosenIndex(stage, job), image = job.images[index], lines = image.infotext.split('\n');
-    const values = /^Steps: /.test(lines.at(-1)) ? lines.pop() : '';
+    const values = /^(Steps|Postprocess upscale by|Postprocess upscale to): /.test(lines.at(-1)) ? lines.pop() : '';
     const cut = lines.findIndex(line => line.startsWith('Negative prompt:'));
     const words = cut < 0 ? lines : lines.slice(0, cut), without = cut < 0 ? [] : lines.slice(cut);
     for (const [name, text] of [['prompt', words.join('\n')], ['negative', without.join('\n')], ['values', values]]) {

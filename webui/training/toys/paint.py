@@ -25,35 +25,27 @@ STARS = 96
 """The night sky is that many cells wide; few of them hold a star."""
 
 
-@dataclass(frozen=True)
-class Atlas:
-    """All sprites, stretched to squares, colours multiplied by their alpha."""
+def read_atlas(folder: Path, device: torch.device) -> Tensor:
+    """All sprites (N, 4, 256, 256) in 0 to 1, stretched to squares, colours multiplied by their alpha.
 
-    pixels: Tensor
-    """(N, 4, 256, 256) in 0 to 1"""
-    shapes: tuple[float, ...]
-    """Width / height of each."""
+    Args:
+        folder: where the sprites lie; docs/pocket.md says where they come from.
 
-    @classmethod
-    def read(cls, folder: Path, device: torch.device) -> Atlas:
-        """From the sprites' folder (docs/pocket.md says where it comes from).
-
-        Raises:
-            StartError: a sprite is missing.
-        """
-        pixels, shapes = [], []
-        for file, name in table():
-            path = folder / f"{file}.webp"
-            if not path.exists():
-                raise StartError(f"The sprite of {name} is not there: {path}. docs/pocket.md says where the sprites come from.")
-            with Image.open(path) as opened:
-                image = opened.convert("RGBA")
-            image = image.crop(image.getchannel("A").getbbox())
-            shapes.append(image.width / image.height)
-            values = np.array(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.float32) / 255
-            values[..., :3] *= values[..., 3:]
-            pixels.append(torch.from_numpy(values).permute(2, 0, 1).half())
-        return cls(torch.stack(pixels).to(device), tuple(shapes))
+    Raises:
+        StartError: a sprite is missing.
+    """
+    pixels = []
+    for kind in table():
+        path = folder / f"{kind.file}.webp"
+        if not path.exists():
+            raise StartError(f"The sprite of {kind.name} is not there: {path}. docs/pocket.md says where the sprites come from.")
+        with Image.open(path) as opened:
+            image = opened.convert("RGBA")
+        image = image.crop(image.getchannel("A").getbbox()).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+        values = np.array(image, np.float32) / 255
+        values[..., :3] *= values[..., 3:]
+        pixels.append(torch.from_numpy(values).permute(2, 0, 1).half())
+    return torch.stack(pixels).to(device)
 
 
 @dataclass(frozen=True)
@@ -100,9 +92,9 @@ def describe(scenes: Sequence[ToyScene]) -> Numbers:
 
 
 @torch.no_grad()
-def paint(numbers: Numbers, atlas: Atlas, size: int, seed: int = 0) -> Painted:
+def paint(numbers: Numbers, atlas: Tensor, size: int, seed: int = 0) -> Painted:
     """The described scenes at a size (pixels, a multiple of 16), on the atlas' device. Grain and stars come from the seed."""
-    device, count, side = atlas.pixels.device, len(numbers["horizon"]), 2 * size
+    device, count, side = atlas.device, len(numbers["horizon"]), 2 * size
     at = {name: value.to(device) for name, value in numbers.items()}
     for name in ("horizon", "floor", "back"):
         at[name] = at[name][:, None, None, None]
@@ -126,7 +118,7 @@ def paint(numbers: Numbers, atlas: Atlas, size: int, seed: int = 0) -> Painted:
         present = at["present"][:, k, None, None, None]
         px, py = (x - left) / width, (y - foot + height) / height
         grid = torch.stack([(2 * value - 1).expand(-1, 1, side, side)[:, 0] for value in (px, py)], -1)
-        sprite = functional.grid_sample(atlas.pixels[at["toys"][:, k]].float(), grid, align_corners=False) * present
+        sprite = functional.grid_sample(atlas[at["toys"][:, k]].float(), grid, align_corners=False) * present
         alpha = sprite[:, 3:]
         colour = _tinted(sprite[:, :3], alpha, at["tints"][:, k, :, None, None], at["is_tinted"][:, k, None, None, None])
         far = (((px - 0.5) / 0.52) ** 2 + ((y - foot) / (0.075 * height.clamp(min=0.3))) ** 2).sqrt()

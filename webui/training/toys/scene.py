@@ -10,7 +10,6 @@ import csv
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
 
@@ -80,23 +79,34 @@ class ToyScene:
     """Where a lone toy stands: "left", "right" or "" for the middle."""
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A toy that there is."""
+
+    file: str
+    """Name of its sprite, without the ending."""
+    name: str
+    aspect: float
+    """Width / height of the sprite."""
+
+
 @cache
-def table() -> tuple[tuple[str, str], ...]:
-    """(file of the sprite, name) of each toy."""
+def table() -> tuple[Kind, ...]:
+    """All toys; their order is their number."""
     text = files("webui.training.toys").joinpath("names.tsv").read_text("utf-8")
-    return tuple((row["file"], row["name"]) for row in csv.DictReader(text.splitlines(), delimiter="\t"))
+    rows = csv.DictReader(text.splitlines(), delimiter="\t")
+    return tuple(Kind(row["file"], row["name"], float(row["aspect"])) for row in rows)
 
 
 @cache
 def names() -> tuple[str, ...]:
-    return tuple(name for _, name in table())
+    return tuple(kind.name for kind in table())
 
 
-def sample(seed: int, shapes: Any, number: int | None = None, alone: bool = False) -> ToyScene:
+def sample(seed: int, number: int | None = None, alone: bool = False) -> ToyScene:
     """The scene of that seed.
 
     Args:
-        shapes: width / height of each toy's sprite, in the order of names().
         number: the toy that must be in it; None: any.
         alone: one toy as it is, as the judge is asked.
     """
@@ -107,13 +117,14 @@ def sample(seed: int, shapes: Any, number: int | None = None, alone: bool = Fals
     horizon = float(rng.uniform(0.45, 0.62))
     first = int(rng.integers(len(names()))) if number is None else number
     if rng.uniform() < TWO and not alone:
-        toys = _two(rng, shapes, first, horizon)
+        toys = _two(rng, first, horizon)
         return ToyScene(seed, toys, floor, floor_colour, back, wall_colour, horizon, "")
     height = float(rng.uniform(0.42, 0.78))
     size = "small" if height < 0.5 else "large" if height > 0.7 else ""
-    width = height * float(shapes[first])
+    aspect = table()[first].aspect
+    width = height * aspect
     if width > 0.86:
-        width, height = 0.86, 0.86 / float(shapes[first])
+        width, height = 0.86, 0.86 / aspect
     foot = min(0.97, float(rng.uniform(min(0.95, max(horizon + 0.12, height + 0.04)), 0.95)))
     left = float(rng.uniform(0.03, max(0.04, 0.97 - width)))
     middle = left + width / 2
@@ -122,16 +133,17 @@ def sample(seed: int, shapes: Any, number: int | None = None, alone: bool = Fals
     return ToyScene(seed, (toy,), floor, floor_colour, back, wall_colour, horizon, side)
 
 
-def _two(rng: np.random.Generator, shapes: Any, first: int, horizon: float) -> tuple[Toy, ...]:
+def _two(rng: np.random.Generator, first: int, horizon: float) -> tuple[Toy, ...]:
     """Two toys of about one size, each in its half."""
     second = int(rng.integers(len(names())))
     pair = [first, second] if rng.uniform() < 0.5 else [second, first]
     toys = []
     for half, number in enumerate(pair):
         height = float(rng.uniform(0.36, 0.52))
-        width = height * float(shapes[number])
+        aspect = table()[number].aspect
+        width = height * aspect
         if width > 0.45:
-            width, height = 0.45, 0.45 / float(shapes[number])
+            width, height = 0.45, 0.45 / aspect
         foot = float(rng.uniform(max(horizon + 0.1, height + 0.04), 0.95))
         slack = max(0.0, 0.47 - width)
         left = 0.02 + 0.49 * half + slack * float(rng.uniform(0.2, 0.8))

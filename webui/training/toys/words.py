@@ -111,9 +111,26 @@ def with_article(words: str) -> str:
 
 
 MANY = frozenset(
-    "grapes blueberries cherries pancakes fries socks gloves headphones scissors spaghetti sushi bread salad fire bamboo dice "
-    "broccoli garlic corn cheese beer tea coffee".split()
+    (
+        *("grapes", "blueberries", "cherries", "pancakes", "fries", "socks", "gloves", "headphones", "scissors", "dice"),
+        *(
+            "spaghetti",
+            "sushi",
+            "bread",
+            "salad",
+            "fire",
+            "bamboo",
+            "broccoli",
+            "garlic",
+            "corn",
+            "cheese",
+            "beer",
+            "tea",
+            "coffee",
+        ),
+    )
 )
+"""Last words of names that take no article."""
 
 
 def floor_words(scene: ToyScene) -> str:

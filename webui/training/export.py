@@ -40,6 +40,8 @@ def export(folder: Path, autoencoder: Autoencoder, unet: UNet, text: TextEncoder
     beside.mkdir(parents=True)
     autoencoder.half().save_pretrained(beside / "vae")
     unet.half().save_pretrained(beside / "unet")
+    for part in ("vae", "unet"):
+        _forget_origin(beside / part / "config.json")
     _save_text_encoder(beside / "text_encoder", text, known)
     _save_tokenizer(beside / "tokenizer")
     scheduler: Any = DDIMScheduler(
@@ -67,6 +69,13 @@ def export(folder: Path, autoencoder: Autoencoder, unet: UNet, text: TextEncoder
     _write_json(beside / "model_index.json", index)
     shutil.rmtree(folder, ignore_errors=True)
     beside.rename(folder)
+
+
+def _forget_origin(file: Path) -> None:
+    """diffusers notes from which folder a network was opened: a place on this machine, which is nobody's business."""
+    values = json.loads(file.read_text("utf-8"))
+    values.pop("_name_or_path", None)
+    _write_json(file, values)
 
 
 def _save_text_encoder(folder: Path, text: TextEncoder, known: Tensor) -> None:

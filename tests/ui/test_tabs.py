@@ -179,6 +179,7 @@ def test_outpainting_keeps_the_picture_and_an_inpainting_checkpoint_takes_the_sa
     painted = painter.paint()
     drawn = generate(page, "inpaint", "nine channels", 2)
     assert np.array_equal(np.asarray(drawn)[painted == 0], np.asarray(photo(64, 64))[painted == 0])
+    choose(page, "pocket", "Pocket")
 
 
 def test_depth_is_drawn_by_a_checkpoint_that_reads_it_and_that_is_said(page: Any, server: Server) -> None:
@@ -192,7 +193,7 @@ def test_depth_is_drawn_by_a_checkpoint_that_reads_it_and_that_is_said(page: Any
     assert own[50, 20] > np.asarray(ramp)[50, 20]  # brought nearer
     drawn = generate(page, "depth", "a room", 2)
     assert drawn.size == (64, 64)
-    page.locator("#depth_notes", has_text="sd2-depth-a").wait_for()
+    page.locator("#depth_notes", has_text="reads no depth").wait_for()
     sent = last_request(server)
     assert sent["depth_guided"] and sent["depth"] == painter.collect()["mask"]
 

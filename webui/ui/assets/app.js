@@ -76,7 +76,7 @@ const LW = (() => {
     box.textContent = text;
     box.classList.add('shown');
     clearTimeout(noteTimer);
-    noteTimer = setTimeout(() => box.classList.remove('shown'), 1800);
+    noteTimer = setTimeout(() => box.classList.remove('shown'), Math.max(1800, text.length * 65)); /* as long as it takes to read */
   }
   async function copy(text) {
     if (navigator.clipboard) await navigator.clipboard.writeText(text);

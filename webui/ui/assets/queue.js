@@ -15,6 +15,7 @@
   /* what was asked, where there are no words */
   function titleOf({ request: r }) {
     if (r.prompt) return r.prompt;
+    if (r.upscaler) return `Upscale with ${r.upscaler}`;
     if (r.class_label) return `Class ${r.class_label}`;
     if (r.boxes?.length) return `A layout of ${r.boxes.length} ${r.boxes.length === 1 ? 'box' : 'boxes'}`;
     return r.map ? 'A label map' : r.image ? 'A picture' : 'No prompt';
@@ -40,9 +41,9 @@
     part(row, 'title').textContent = titleOf(job);
     part(row, 'what').textContent = what(job);
     if (LW.hasPictures(job)) part(row, 'cover').replaceChildren(element('img', { src: address(`api/v1/jobs/${encodeURIComponent(job.id)}/images/0.jpg`), alt: '', width: 44, height: 44 }));
-    const wanted = { running: 'interrupt', waiting: 'remove' }[job.state] ?? (LW.hasPictures(job) ? 'show' : '');
+    const wanted = { running: ['interrupt'], waiting: ['remove'] }[job.state] ?? (LW.hasPictures(job) ? ['sendto', 'show'] : []);
     for (const tool of all('.job-tools button', row)) {
-      if (tool.dataset.do === wanted) tool.dataset.job = job.id;
+      if (wanted.includes(tool.dataset.do)) tool.dataset.job = job.id;
       else tool.remove();
     }
     fill(row, job);

@@ -37,6 +37,15 @@
       b.closest('[popover]')?.hidePopover();
       if (found && image) send(found, image, b.dataset.to);
     },
+    /* a menu beside a button of the queue: where its last picture goes */
+    sendto(b) {
+      const menu = LW.one('#queue_send'), box = b.getBoundingClientRect();
+      for (const entry of menu.querySelectorAll('[data-do="send"]')) entry.dataset.job = b.dataset.job;
+      menu.showPopover();
+      menu.style.left = `${Math.max(8, Math.min(box.left, innerWidth - menu.offsetWidth - 8))}px`;
+      menu.style.top = `${Math.min(box.bottom + 4, innerHeight - menu.offsetHeight - 8)}px`;
+      menu.querySelector('button').focus();
+    },
     hires(b) {
       const { job, image } = LW.stage.shown(b.dataset.tab) ?? {};
       if (!job) return;

@@ -312,6 +312,7 @@ def run_bench(flags: Flags) -> int:
     program = Program(
         open=lambda folder: open_workspace(in_folder(folder)),
         serve=lambda app, port: build_web(app, replace(in_folder(app.paths.data), port=port, nowebui=True))[0],
+        serve_page=lambda app, port: build_web(app, replace(in_folder(app.paths.data), port=port))[0],
     )
     return bench(flags.options, program)
 

@@ -20,7 +20,15 @@ SECONDS_TO_DRAW = 240
 def server(reference_checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """With a tiny checkpoint of each kind that these tests choose."""
     folder = tmp_path_factory.mktemp("kinds")
-    for case in ("ldm-class-a", "sd1-inpaint-a", "autoencoder-kl-f8-a", "sdxl-base-refiner-a", "ldm-layout-a", "ldm-text-a", "unclip-h-a"):
+    for case in (
+        "ldm-class-a",
+        "sd1-inpaint-a",
+        "autoencoder-kl-f8-a",
+        "sdxl-base-refiner-a",
+        "ldm-layout-a",
+        "ldm-text-a",
+        "unclip-h-a",
+    ):
         (folder / case).symlink_to(reference_checkpoints / case)
     with started(tmp_path_factory.mktemp("data"), "--ckpt-dir", str(folder)) as opened:
         yield opened

@@ -109,7 +109,9 @@ def test_a_tab_that_cannot_use_a_checkpoint_says_why_in_a_sentence_and_names_one
         ("autoencoder-", set(), ""),
     ],
 )
-def test_a_checkpoint_serves_its_tabs_and_the_others_say_where_to_go(shelf: App, case: str, served: set[str], sent_to: str) -> None:
+def test_a_checkpoint_serves_its_tabs_and_the_others_say_where_to_go(
+    shelf: App, case: str, served: set[str], sent_to: str
+) -> None:
     tabs = facts_of(shelf, title(shelf, case))["tabs"]
     assert {tab for tab, told in tabs.items() if not told["why"]} == served
     assert {told["goto"] for told in tabs.values() if told["why"]} <= {sent_to}

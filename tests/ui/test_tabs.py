@@ -227,7 +227,9 @@ def test_upscaling_opens_on_lanczos_announces_the_size_and_compares_by_mouse_key
     assert page.locator("#upscale_gallery .before").count() == 0
 
 
-def test_a_drawing_upscaler_brings_its_prompt_and_several_pictures_are_a_job_each(page: Any, server: Server, tmp_path: Path) -> None:
+def test_a_drawing_upscaler_brings_its_prompt_and_several_pictures_are_a_job_each(
+    page: Any, server: Server, tmp_path: Path
+) -> None:
     opened(page, server, "upscale")
     assert page.locator("#upscale_prompt").count() == 0
     page.locator("#upscale_upscaler input").click()

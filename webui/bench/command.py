@@ -30,6 +30,8 @@ class Program:
     """A workspace with a data folder."""
     serve: Callable[[App, int], FastAPI]
     """The API of a workspace, for a port."""
+    serve_page: Callable[[App, int], FastAPI]
+    """The same with the page."""
 
     @contextmanager
     def workspace(self) -> Iterator[App]:
@@ -71,6 +73,15 @@ def _delivery(program: Program, full: bool) -> list[Row]:
         return bench_delivery(app, program.serve(app, port), port, full)
 
 
+def _page(program: Program, full: bool) -> list[Row]:
+    from webui.bench.edges import free_port
+    from webui.bench.page import bench as measure_page
+
+    with program.workspace() as app:
+        port = free_port()
+        return measure_page(app, program.serve_page(app, port), port, full)
+
+
 def _start(_program: Program, full: bool) -> list[Row]:
     from webui.bench.edges import bench_start
 
@@ -84,7 +95,8 @@ def _open(_program: Program, full: bool) -> list[Row]:
 
 
 BENCHES: Mapping[str, Callable[[Program, bool], list[Row]]] = {
-    "loop": _loop, "calls": _calls, "arithmetic": _arithmetic, "delivery": _delivery, "start": _start, "open": _open,
+    "loop": _loop, "calls": _calls, "arithmetic": _arithmetic, "delivery": _delivery, "page": _page, "start": _start,
+    "open": _open,
 }  # fmt: skip
 
 

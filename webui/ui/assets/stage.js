@@ -1,6 +1,7 @@
 /* The stages of the tabs: preview while a job runs, then its pictures with a strip and the infotext of the one chosen. */
 (() => {
   const { one, all, part, element, address } = LW;
+  const PREVIEW_MS = 300; /* between two previews: each takes the processor from the job for some milliseconds */
   const stages = new Map(); /* tab -> what its stage shows, kept while Gradio builds the tab anew */
   const of = tab => {
     if (!stages.has(tab)) stages.set(tab, { tab, root: null, pinned: '', chosen: -1, message: '', told: '', isComparing: (LW.shelf('sessionStorage', `lw-compare-${tab}`) ?? String(tab === 'upscale')) === 'true' });
@@ -122,6 +123,9 @@
     if (!isPreviewed) { if (!job) holder.replaceChildren(); return; }
     const key = `${job.id}?n=${job.preview}`;
     if (holder.dataset.loading || holder.dataset.key === key) return;
+    const early = PREVIEW_MS - (performance.now() - (stage.previewed ?? -PREVIEW_MS));
+    if (early > 0) { stage.later ??= setTimeout(() => { stage.later = undefined; draw(stage); }, early); return; }
+    stage.previewed = performance.now();
     holder.dataset.loading = '1';
     const next = new Image();
     next.onload = next.onerror = event => {

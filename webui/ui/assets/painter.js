@@ -52,6 +52,8 @@
       this.names = { image: '', mask: isSurfaceKept ? this.names.mask : '', revision: isSurfaceKept ? this.names.revision : -1 };
       this.found = picture ? farthest(picture.bitmap) : 'red';
       if (!isSurfaceKept) this.lay(picture && this.mode !== 'view' && new Surface(picture.width, picture.height, this.mode === 'colour' ? 4 : 1, this.mode === 'depth' ? GROUND : 0));
+      const side = picture && Math.min(picture.width, picture.height);
+      if (picture && !isSurfaceKept && this.size > side / 3) this.size = Math.max(1, Math.round(side / 6)); /* a brush that covers a small picture paints nothing in particular */
       this.isOffered = Boolean(picture?.isClear) && this.mode === 'mask' && !isSurfaceKept;
       this.isAlone = false;
       this.view?.fit();

@@ -193,3 +193,24 @@ def test_outpainting_keeps_every_byte_of_the_picture_beyond_the_overlap(sides, m
 def test_outpainting_a_picture_smaller_than_the_overlap_works():
     canvas, mask = masks.outpainted(noisy(1, 1), 8, 8, 8, 8, overlap=16)
     assert canvas.size == (17, 17) and mask.getpixel((8, 8)) == 0
+
+
+@pytest.mark.parametrize("sides", [(40, 0, 0, 0), (0, 40, 0, 0), (0, 0, 9, 0), (0, 0, 0, 40), (40, 40, 40, 40)])
+def test_what_is_drawn_around_a_picture_meets_it_without_a_seam_and_is_left_alone_far_away(sides):
+    left, top, right, bottom = sides
+    size, place = (60 + left + right, 50 + top + bottom), (left, top, left + 60, top + 50)
+    image, drawn = Image.new("RGB", size, (100, 150, 200)), Image.new("RGB", size, (112, 141, 203))
+    mask = Image.new("L", size, 255)
+    mask.paste(0, place)
+    done = np.asarray(masks.joined(Image.composite(drawn, image, mask), image, drawn, mask, place)).astype(int)
+    assert (done[place[1] : place[3], place[0] : place[2]] == (100, 150, 200)).all()
+    for axis in (0, 1):
+        assert np.abs(np.diff(done, axis=axis)).max() <= 1, "a seam"
+    if left:
+        assert (done[:, 0] == (112, 141, 203)).all(), "33 pixels away nothing is changed"
+
+
+def test_where_the_picture_itself_is_painted_at_its_border_the_room_is_left_as_it_was_drawn():
+    image, drawn = Image.new("RGB", (100, 50), (100, 150, 200)), Image.new("RGB", (100, 50), (140, 100, 0))
+    mask = Image.new("L", (100, 50), 255)
+    assert masks.joined(drawn, image, drawn, mask, (0, 0, 60, 50)).tobytes() == drawn.tobytes()

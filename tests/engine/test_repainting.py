@@ -229,16 +229,15 @@ def test_a_picture_grows_by_what_was_asked_and_keeps_its_bytes(app: App, sides: 
     made = painted(app, {"image": image}, strength=1.0, steps=2, only_masked=only, **dict(zip(names, sides, strict=True)))
     assert made.size == (96 + left + right, 80 + top + bottom)
     inner = np.asarray(made)[top : top + 80, left : left + 96]
-    kept = slice(16 * (top > 0), 80 - 16 * (bottom > 0)), slice(16 * (left > 0), 96 - 16 * (right > 0))
-    assert (inner[kept] == np.asarray(image)[kept]).all()
+    assert (inner == np.asarray(image)).all()
 
 
 def test_outpainting_shows_no_seam(app: App) -> None:
-    """Across the old border the picture changes no more than it does elsewhere in the band."""
+    """Across the old border the picture changes no more than it does in what was added."""
     image = Image.new("RGB", (96, 96), (120, 160, 90))
     made = np.asarray(painted(app, {"image": image}, strength=0.6, steps=6, extend_right=32)).astype(int)
     steps = np.abs(np.diff(made, axis=1)).mean((0, 2))
-    assert steps[95] <= steps[80:110].max() and steps[78] < 3
+    assert steps[95] <= max(2, steps[96:112].max()) and steps[:95].max() == 0
 
 
 # ---- other families

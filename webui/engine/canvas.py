@@ -44,6 +44,10 @@ class Canvas:
     """Of the whole picture, softened; None: all of it is painted."""
     place: Box | None = None
     """Of the picture: what is drawn, where that is not all of it."""
+    old: Box | None = None
+    """Of an extended picture: where the picture is. Its bytes stay, also where the mask leads into it."""
+    own_mask: Image.Image | None = None
+    """Of an extended picture: what is painted inside it, softened, and the room; the mask without what leads in."""
     source: Image.Image | None = None
     """The picture at its own size, where its latents are resized, not its pixels."""
     notes: tuple[str, ...] = ()
@@ -88,15 +92,21 @@ def canvas_of(request: GenerationRequest, family: Family, pictures: Pictures) ->
     image = _framed(given, request, is_part, Image.Resampling.LANCZOS)
     whole_mask = None if painted is None else _framed(painted, request, is_part, Image.Resampling.BILINEAR)
     whole_mask = None if whole_mask is None else masks.blurred(whole_mask, request.mask_blur)
+    old: Box | None = None
+    own_mask: Image.Image | None = None
     if request.is_extended:
-        image, whole_mask = _extended(image, whole_mask, request)
+        sides = (request.extend_left, request.extend_top)
+        old = (*sides, sides[0] + image.width, sides[1] + image.height)
+        image, whole_mask, own_mask = _extended(image, whole_mask, request)
     if is_part and whole_mask is not None:
         cut = masks.cut(whole_mask, request.mask_padding, (request.width, request.height), step)
         if cut.size != (request.width, request.height):
             notes += (f"The masked part was drawn at {cut.size[0]} x {cut.size[1]}, in its own proportions.",)
-        return Canvas(cut.size, padded(cut.size, step), image, whole_mask, cut.place, notes=notes + _padding(cut.size, step))
+        notes += _padding(cut.size, step)
+        return Canvas(cut.size, padded(cut.size, step), image, whole_mask, cut.place, old, own_mask, notes=notes)
     source = given if request.resize == "latent" and image.size != given.size else None
-    return Canvas(image.size, padded(image.size, step), image, whole_mask, None, source, notes=notes + _padding(image.size, step))
+    notes += _padding(image.size, step)
+    return Canvas(image.size, padded(image.size, step), image, whole_mask, None, old, own_mask, source, notes)
 
 
 def is_repainted(request: GenerationRequest, family: Family) -> bool:
@@ -127,8 +137,13 @@ def finished(canvas: Canvas, drawn: Image.Image, request: GenerationRequest) -> 
     if canvas.mask is None:
         return drawn
     # Soft inpainting has changed every pixel as much as the mask says, so it only fades in where the mask begins.
-    share = canvas.mask.point(_faded) if request.soft else canvas.mask
-    return masks.pasted(canvas.image, drawn, share, canvas.place)
+    share = canvas.own_mask or canvas.mask
+    share = share.point(_faded) if request.soft else share
+    done = masks.pasted(canvas.image, drawn, share, canvas.place)
+    if canvas.old is None:
+        return done
+    everywhere = masks.pasted(canvas.image, drawn, Image.new("L", done.size, 255), canvas.place)
+    return masks.joined(done, canvas.image, everywhere, share, canvas.old)
 
 
 def _faded(value: int) -> int:
@@ -150,15 +165,16 @@ def _framed(picture: Image.Image, request: GenerationRequest, is_part: bool, way
     return picture if is_part else resizing.resized(picture, (request.width, request.height), mode, way)
 
 
-def _extended(image: Image.Image, whole_mask: Image.Image | None, request: GenerationRequest) -> tuple[Image.Image, Image.Image]:
-    """The picture with room at its sides, and the mask of the room and of what was masked before."""
+def _extended(
+    image: Image.Image, whole_mask: Image.Image | None, request: GenerationRequest
+) -> tuple[Image.Image, Image.Image, Image.Image]:
+    """The picture with room at its sides, the mask of the room and of what was masked before, and that mask without the
+    ramp that leads from the room into the picture."""
     left, top = request.extend_left, request.extend_top
     wide, room = masks.outpainted(image, left, top, request.extend_right, request.extend_bottom)
-    if whole_mask is not None:
-        old = Image.new("L", wide.size, 0)
-        old.paste(whole_mask, (left, top))
-        room = ImageChops.lighter(room, old)
-    return wide, room
+    own = Image.new("L", wide.size, 255)
+    own.paste(whole_mask or Image.new("L", image.size, 0), (left, top))
+    return wide, ImageChops.lighter(room, own), own
 
 
 def _padding(size: Size, step: int) -> tuple[str, ...]:

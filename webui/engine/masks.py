@@ -7,6 +7,7 @@ A mask is a grey picture (L) of the image's size: 255 is painted anew, 0 stays, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -240,7 +241,8 @@ def outpainted(
     """A picture with room at its sides, and the mask of what is to be painted: the room, and a ramp into the picture.
 
     The room starts as the picture's edge drawn out, then blurred the more the farther away. The ramp falls from 255 at the
-    old border to 0 `overlap` pixels inside (at most half the picture), so that there is no seam; beyond it no byte changes.
+    old border to 0 `overlap` pixels inside (at most half the picture), so that what is drawn grows out of the picture. It is
+    for drawing: the picture's own bytes come back with `joined`.
 
     Raises:
         FieldError: see sizes.grown.
@@ -260,6 +262,58 @@ def outpainted(
     down = _ramp(image.height, overlap if top else 0, overlap if bottom else 0)
     mask[place[1] : place[3], place[0] : place[2]] = np.maximum(across[None, :], down[:, None])
     return canvas, Image.fromarray(mask)
+
+
+def joined(
+    done: Image.Image, image: Image.Image, drawn: Image.Image, mask: Image.Image, place: Box, fade: int = 32
+) -> Image.Image:
+    """A picture with room at its sides, without a seam where the room begins, and no byte changed inside.
+
+    What was drawn over the picture's border differs from the picture a little (the autoencoder alone sees to that). Each
+    side's difference, averaged over a few pixels, is added to the room beyond it and fades with the distance.
+
+    Args:
+        done: with the picture's own pixels in its place.
+        image: the picture in its place. drawn: what was drawn, over all of it. mask: what is painted, 255 in the room.
+        place: of the picture. fade: pixels.
+    """
+    values, (x0, y0, x1, y1) = np.array(done), place
+    kept = 1 - np.array(mask.crop(place), dtype=np.float32)[..., None] / 255
+    before, after = (np.array(of.convert("RGB").crop(place), dtype=np.float32) for of in (image, drawn))
+    borders = {
+        "left": _border(((before - after) * kept)[:, :BORDER].mean(1)),
+        "right": _border(((before - after) * kept)[:, -BORDER:].mean(1)),
+        "top": _border(((before - after) * kept)[:BORDER].mean(0)),
+        "bottom": _border(((before - after) * kept)[-BORDER:].mean(0)),
+    }
+    for across, along in (("left", (max(0, x0 - fade), x0)), ("", (x0, x1)), ("right", (x1, min(done.width, x1 + fade)))):
+        for down, rows in (("top", (max(0, y0 - fade), y0)), ("", (y0, y1)), ("bottom", (y1, min(done.height, y1 + fade)))):
+            if (not across and not down) or along[0] == along[1] or rows[0] == rows[1]:
+                continue
+            x, y = np.arange(*along), np.arange(*rows)
+            far = np.maximum(
+                np.where(x < x0, x0 - x, np.where(x >= x1, x - x1 + 1, 0))[None, :],
+                np.where(y < y0, y0 - y, np.where(y >= y1, y - y1 + 1, 0))[:, None],
+            )
+            sides = []
+            if across:
+                sides.append(borders[across][y.clip(y0, y1 - 1) - y0][:, None])
+            if down:
+                sides.append(borders[down][x.clip(x0, x1 - 1) - x0][None, :])
+            change = sum(sides) / len(sides) * (1 - far / (fade + 1)).clip(0)[..., None]
+            part = values[rows[0] : rows[1], along[0] : along[1], :3]
+            part[...] = np.clip(part + change, 0, 255).round().astype(np.uint8)
+    return Image.fromarray(values, done.mode)
+
+
+BORDER = 3
+"""Pixels inside a picture's border that tell how what was drawn differs from it."""
+
+
+def _border(difference: Any) -> Any:
+    """A side's difference (N, 3), evened out along the side so that no streaks are drawn."""
+    wide = np.pad(difference, ((2, 2), (0, 0)), mode="edge")
+    return sum(wide[i : i + len(difference)] for i in range(5)) / 5
 
 
 def _ramp(length: int, before: int, after: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:

@@ -92,7 +92,7 @@ def extend_fields(tab: str) -> Controls:
     """Outpainting: pixels that the picture grows by at each side."""
     made: Controls = {}
     with group(tab, "extend", "Extend the picture"):
-        html('<p class="hint">Pixels to add at each side. What is there stays; its last 16 pixels lead over to the new ones.</p>')
+        html('<p class="hint">Pixels to add at each side. What is there stays as it is.</p>')
         for pair in (("extend_left", "extend_right"), ("extend_top", "extend_bottom")):
             with gr.Row(elem_classes="pair"):
                 for name in pair:

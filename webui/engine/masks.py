@@ -310,8 +310,15 @@ BORDER = 3
 """Pixels inside a picture's border that tell how what was drawn differs from it."""
 
 
+DRIFT = (48.0, 88.0)
+"""Differences up to the first are a drift of the colours; from the second on something else was drawn there."""
+
+
 def _border(difference: Any) -> Any:
-    """A side's difference (N, 3), evened out along the side so that no streaks are drawn."""
+    """A side's difference (N, 3), evened out along the side so that no streaks are drawn. Where something else was drawn
+    than the picture has there, nothing is added: it would glow."""
+    most = np.abs(difference).max(1, keepdims=True)
+    difference = difference * ((DRIFT[1] - most) / (DRIFT[1] - DRIFT[0])).clip(0, 1)
     wide = np.pad(difference, ((2, 2), (0, 0)), mode="edge")
     return sum(wide[i : i + len(difference)] for i in range(5)) / 5
 

@@ -170,7 +170,9 @@ COMMANDS: Mapping[str, Command] = {
             Flag(("--stage",), "train only this stage; a finished one goes on", name, "NAME"),
             Flag(("--minutes",), "how long in all, or for the one stage", number, "X"),
             Flag(("--samples",), "how many samples each stage sees, instead", whole(1, 10**12), "N"),
-            Flag(("--init",), "checkpoint in diffusers layout to begin from", path, "DIR"),
+            Flag(("--init",), "checkpoint in diffusers layout to go on from", path, "DIR"),
+            Flag(("--base",), "pocket checkpoint that inpainting and depth begin from", path, "DIR"),
+            Flag(("--sprites",), "folder of the toys' sprites; without it only shapes are drawn", path, "DIR"),
             Flag(("--output", "-o"), "folder for the finished checkpoint", path, "DIR"),
             Flag(("--state",), "folder for what the training keeps", path, "DIR"),
             Flag(("--scenes",), "pictures to draw and learn from", whole(1, 10**9), "N"),
@@ -180,7 +182,7 @@ COMMANDS: Mapping[str, Command] = {
         ),
     ),
     "evaluate": Command(
-        "measure what a checkpoint can draw", "name", is_needed=True,
+        "measure what a checkpoint can draw; all measures those that come with the program", "name", is_needed=True,
         options=(
             Flag(("--sheet",), "contact sheet to write", path, "FILE"),
             Flag(("--pictures",), "pictures of a side", whole(1, 100_000), "N"),

@@ -10,9 +10,12 @@ from PIL import Image
 
 from webui.contract.errors import CheckpointReadError, FieldError, UnknownNameError
 from webui.training.drawing import Drawer
-from webui.training.evaluate import EvaluateOptions, Row, frechet, held_out_prompts, run_evaluate, summary, verdict
+from webui.training.evaluating import run_evaluate
+from webui.training.evaluations.pocket import frechet, held_out_prompts
 from webui.training.export import export
 from webui.training.networks import make_autoencoder, make_text_encoder, make_unet
+from webui.training.options import EvaluateOptions
+from webui.training.table import Row, summary, verdict
 from webui.training.words import held_out, says
 
 
@@ -60,11 +63,11 @@ def test_only_ship_bounds_decide_the_verdict():
     good = Row("colour", 97.5, " %", ship=97, aim=99)
     low = Row("distance", 1.4, "", ship=1.5, aim=1.25, is_ceiling=True)
     assert verdict([good, low]) == 0
-    assert "2 of 2 ship bounds hold, 0 of 2 aims" in summary([good, low])
+    assert "2 of 2 ship bounds hold, 0 of 2 aims" in summary("pocket", [good, low])
     assert "holds" in str(good) and "MISSED" in str(good)
     bad = Row("distance", 1.6, "", ship=1.5, aim=1.25, is_ceiling=True)
     assert verdict([good, bad]) == 1
-    assert "NOT good to ship" in summary([good, bad])
+    assert "NOT good to ship" in summary("pocket", [good, bad])
     assert verdict([Row("distance", math.nan, "", ship=1.5, aim=1.25, is_ceiling=True)]) == 1
 
 

@@ -16,13 +16,16 @@ from webui.checkpoints.tokenizer import END, START, WORDS, clip_tokenizer
 from webui.contract.errors import FieldError, StartError, UnknownNameError
 from webui.training.autoencoder import fold, load_autoencoder, reconstruction
 from webui.training.judging import SHIPPED, accuracy, load_judge
-from webui.training.loop import Arithmetic, Goal, Learner, StopSignal, draws, learn, read_state
+from webui.training.loop import Arithmetic, Learner, StopSignal, draws, learn, read_state
 from webui.training.networks import SCALE, decode, make_autoencoder, mean_latents, start_linear
-from webui.training.pocket import STOPPED, PocketRecipe, TrainOptions, run_train
-from webui.training.scenes import HELD_OUT, held_out_pictures, render_packs, to_tensor
+from webui.training.options import Goal, TrainOptions
+from webui.training.recipes.pocket import PocketRecipe
+from webui.training.scenes import held_out_pictures, to_tensor
+from webui.training.training import STOPPED, run_train
 from webui.training.unet import add_strange_words, load_networks, loss_weight, rows
+from webui.training.worlds import HELD_OUT, Worlds
 
-SCENES = 36
+SCENES = 44
 """More than one pack, so that rendering and encoding can stop between two."""
 STEPS = {"autoencoder": 3, "decoder": 2, "unet": 3, "judge": 3}
 
@@ -257,12 +260,14 @@ def test_another_number_of_scenes_in_the_same_folder_is_refused(trained):
         PocketRecipe(replace(options(trained, stage="render"), scenes=SCENES + 1), quiet, lambda: False).run()
 
 
-def test_minutes_are_shared_by_the_stages_that_train():
-    asked = options(Path(), minutes=30.0)
-    assert asked.goal("autoencoder").seconds == pytest.approx(600)
-    assert asked.goal("unet").seconds == pytest.approx(1200)
-    assert replace(asked, stage="unet").goal("unet").seconds == pytest.approx(1800)
-    assert replace(asked, init=Path("models/pocket")).goal("unet").seconds == pytest.approx(1800)
+def test_minutes_are_shared_by_the_stages_that_train(tmp_path):
+    def seconds(name, **changes):
+        return PocketRecipe(options(tmp_path, minutes=30.0, **changes), quiet, lambda: False).goal(name).seconds
+
+    assert seconds("autoencoder") == pytest.approx(600)
+    assert seconds("unet") == pytest.approx(1200)
+    assert seconds("unet", stage="unet") == pytest.approx(1800)
+    assert seconds("unet", init=Path("models/pocket")) == pytest.approx(1800)
 
 
 def test_noisier_steps_count_as_in_a_v_loss():
@@ -289,9 +294,12 @@ def test_known_words_have_rows_of_their_own_and_all_others_share_the_zero_row():
     assert row_of[[7, 9, END, 8]].tolist() == [1, 2, 3, 0]
 
 
-def test_pictures_are_the_same_in_one_process_and_in_two():
-    one, two = (np.concatenate(list(render_packs(30, 70, workers))) for workers in (1, 2))
-    np.testing.assert_array_equal(one, two)
+def test_pictures_are_the_same_in_one_process_and_in_two(tmp_path):
+    one, two = (Worlds(tmp_path / str(workers), 70) for workers in (1, 2))
+    for worlds, workers in ((one, 1), (two, 2)):
+        assert worlds.render(Arithmetic.choose("cpu"), workers, quiet, lambda: False)
+    for name in ("pictures", "depth", "boxes"):
+        np.testing.assert_array_equal(getattr(one, name).array, getattr(two, name).array)
 
 
 def test_the_committed_judge_names_what_is_rendered():

@@ -18,8 +18,9 @@ from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch import Tensor
 
-from webui.training.loop import Arithmetic, Goal, Learner, draws, learn, parameters_of, read_state, write_state
+from webui.training.loop import Arithmetic, Learner, draws, learn, parameters_of, read_state, write_state
 from webui.training.networks import LATENT_CHANNELS, SCALE, Autoencoder, decode, make_autoencoder, mean_latents, start_linear
+from webui.training.options import Goal
 from webui.training.scenes import held_out_pictures, to_tensor
 
 SEED = 1

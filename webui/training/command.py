@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from webui.training.evaluate import EvaluateOptions, run_evaluate
-from webui.training.pocket import TrainOptions, run_train
+from webui.training.evaluating import run_evaluate
+from webui.training.options import EvaluateOptions, TrainOptions
+from webui.training.training import run_train
 
 
 class Folders(Protocol):
@@ -24,11 +25,16 @@ def train(options: Mapping[str, Any], state: Path) -> int:
 
     Args:
         options: "name" of the recipe and those fields of TrainOptions that were given.
-        state: the program's own folder; the training keeps its things under training/NAME in it.
+        state: the program's own folder; the training keeps its things under training/NAME in it, the scenes of all
+            recipes under training/worlds.
     """
     given = dict(options)
     name = given.pop("name")
-    return run_train(name, TrainOptions(**({"state": state / "training" / name} | given)), _say)
+    kept = state / "training"
+    places = {"state": kept / name, "worlds": kept / ("worlds" if given.get("sprites") else "worlds-shapes")}
+    if "state" in given:
+        places["worlds"] = given["state"]
+    return run_train(name, TrainOptions(**(places | given)), _say)
 
 
 def evaluate(options: Mapping[str, Any], folders: Folders) -> int:
@@ -39,7 +45,7 @@ def evaluate(options: Mapping[str, Any], folders: Folders) -> int:
     """
     given = {key: value for key, value in options.items() if value}
     name = given.pop("name")
-    checkpoint = Path(given.pop("checkpoint", folders.project / "models" / "pocket"))
+    checkpoint = Path(given.pop("checkpoint", EvaluateOptions.of(name, folders.project / "models")))
     sheet = folders.outputs / "evaluate" / f"{name}.png"
     return run_evaluate(name, EvaluateOptions(**({"checkpoint": checkpoint, "sheet": sheet} | given)), _say)
 

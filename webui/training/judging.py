@@ -14,10 +14,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from webui.contract.errors import StartError
-from webui.training.loop import Arithmetic, Goal, Learner, draws, learn, read_state, write_state
+from webui.training.loop import Arithmetic, Learner, draws, learn, read_state, write_state
 from webui.training.networks import Judge
-from webui.training.scenes import HELD_OUT, held_out_pictures, to_tensor
+from webui.training.options import Goal
+from webui.training.scenes import held_out_pictures, to_tensor
 from webui.training.world import COLOURS, SHAPES, sample
+from webui.training.worlds import HELD_OUT, Worlds
 
 SEED = 5
 RATE = 2e-3
@@ -27,7 +29,7 @@ SHIPPED = Path(__file__).with_name("judge.safetensors")
 def train_judge(
     state_file: Path,
     result: Path,
-    pictures: NDArray,
+    worlds: Worlds,
     goal: Goal,
     arithmetic: Arithmetic,
     batch: int,
@@ -41,7 +43,10 @@ def train_judge(
     learner = Learner({"judge": judge}, list(judge.parameters()), RATE, 0.99, warm_steps=50)
     if (state := read_state(state_file)) is not None:
         learner.load(state)
+    pictures = worlds.pictures.array
     at, names = single(0, len(pictures))
+    is_ours = np.asarray([not worlds.is_toy(int(seed)) for seed in at])
+    at, names = at[is_ours], names[is_ours]
 
     def loss(step: int) -> Tensor:
         rng, generator = draws(SEED, step)

@@ -23,20 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from webui.contract.errors import StartError
+from webui.training.options import Goal
 
 SAVE_EVERY_SECONDS = 180.0
 SAY_EVERY_SECONDS = 20.0
-
-
-@dataclass(frozen=True)
-class Goal:
-    """When a leg of training ends: after so many samples, or after so many seconds of training."""
-
-    samples: int | None = None
-    seconds: float | None = None
-
-    def __str__(self) -> str:
-        return f"{self.samples:,} samples" if self.samples is not None else f"{(self.seconds or 0) / 60:.1f} minutes"
 
 
 @dataclass

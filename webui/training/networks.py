@@ -48,11 +48,11 @@ def make_autoencoder() -> Autoencoder:
     )
 
 
-def make_unet() -> UNet:
-    """Latents of 16 x 16; 5.6 M parameters."""
+def make_unet(more: int = 0) -> UNet:
+    """Latents of 16 x 16, and `more` channels beside them; 5.6 M parameters."""
     return UNet2DConditionModel(
         sample_size=16,
-        in_channels=LATENT_CHANNELS,
+        in_channels=LATENT_CHANNELS + more,
         out_channels=LATENT_CHANNELS,
         layers_per_block=1,
         block_out_channels=(48, 96, 160),

@@ -14,8 +14,18 @@ from torch import Tensor
 
 from webui.checkpoints.tokenizer import WORDS
 from webui.contract.errors import StartError
-from webui.training.loop import Arithmetic, Goal, Learner, draws, learn, parameters_of, read_state, write_state
-from webui.training.networks import TextEncoder, UNet, alphas_cumprod, make_text_encoder, make_unet, start_linear, start_words
+from webui.training.loop import Arithmetic, Learner, draws, learn, parameters_of, read_state, write_state
+from webui.training.networks import (
+    LATENT_CHANNELS,
+    TextEncoder,
+    UNet,
+    alphas_cumprod,
+    make_text_encoder,
+    make_unet,
+    start_linear,
+    start_words,
+)
+from webui.training.options import Goal
 
 SEED = 3
 RATE, AVERAGE_RATE = 1e-3, 0.999
@@ -36,20 +46,24 @@ def train_unet(
     batch: int,
     say: Callable[[str], None],
     should_stop: Callable[[], bool],
+    beside: NDArray | None = None,
+    rate: float = RATE,
 ) -> bool:
     """Train, or go on from the state. True when the goal is reached.
 
     Args:
         latents: (N, 4, 16, 16) scaled. tokens: (N, wordings, 77) CLIP ids.
         begin: a checkpoint in diffusers layout to begin from, where there is no state yet.
+        beside: (N, C, 16, 16) what the U-Net gets beside the latents. Then the text encoder stays as it is, so that
+            the checkpoint shares it with the one it began from.
     """
     torch.manual_seed(SEED)
-    state = read_state(state_file)
+    state, more = read_state(state_file), 0 if beside is None else beside.shape[1]
     if state is not None:
         known = state["known"]
-        unet, text = make_unet(), make_text_encoder(len(known) + 1)
+        unet, text = make_unet(more), make_text_encoder(len(known) + 1)
     elif begin is not None:
-        unet, text, known = load_networks(begin, np.unique(tokens))
+        unet, text, known = load_networks(begin, np.unique(tokens), more)
     else:
         known = torch.from_numpy(np.unique(tokens).astype(np.int64))
         unet, text = make_unet(), make_text_encoder(len(known) + 1)
@@ -58,7 +72,8 @@ def train_unet(
     text.embeddings.token_embedding.padding_idx = 0  # no gradient: the row of all other words stays zero
     arithmetic.put(unet)
     text.to(arithmetic.device)
-    learner = Learner({"unet": unet, "text": text}, parameters_of([unet, text]), RATE, AVERAGE_RATE, warm_steps=200)
+    learns = [unet] if more else [unet, text]
+    learner = Learner({"unet": unet, "text": text}, parameters_of(learns), rate, AVERAGE_RATE, warm_steps=200)
     if state is not None:
         learner.load(state)
     row_of, alphas = rows(known), alphas_cumprod()
@@ -72,7 +87,10 @@ def train_unet(
         spread = (rng.permutation(batch) + rng.uniform(size=batch)) / batch
         t = torch.from_numpy((spread**TOWARDS_NOISE * 1000).astype(np.int64)).clamp(0, 999)
         a, noise = alphas[t][:, None, None, None], torch.randn(z.shape, generator=generator)
-        x = (a.sqrt() * z + (1 - a).sqrt() * noise).to(arithmetic.device, memory_format=torch.channels_last)
+        x = a.sqrt() * z + (1 - a).sqrt() * noise
+        if beside is not None:
+            x = torch.cat([x, torch.from_numpy(beside[picked].astype(np.float32))], 1)
+        x = x.to(arithmetic.device, memory_format=torch.channels_last)
         with arithmetic():
             out = predict(unet, text, x, t.to(arithmetic.device), torch.from_numpy(ids).to(arithmetic.device))
         error = (out.float() - noise.to(arithmetic.device)).pow(2).mean((1, 2, 3))
@@ -82,7 +100,8 @@ def train_unet(
         write_state(state_file, learner.state() | {"known": known})
 
     def about() -> str:
-        right, wrong = caption_errors(unet, text, latents, row_of[tokens[:, 0].astype(np.int64)], arithmetic.device)
+        ids = row_of[tokens[:, 0].astype(np.int64)]
+        right, wrong = caption_errors(unet, text, latents, ids, arithmetic.device, beside)
         return f"error of the clean latents at t = 900: {right:.3f} with the right caption, {wrong:.3f} with a wrong one"
 
     return learn(learner, goal, loss, batch, save=save, say=say, should_stop=should_stop, about=about)
@@ -122,7 +141,12 @@ def add_strange_words(ids: NDArray[np.int64], rng: np.random.Generator) -> None:
 
 @torch.no_grad()
 def caption_errors(
-    unet: UNet, text: TextEncoder, latents: NDArray, ids: NDArray[np.int64], device: torch.device
+    unet: UNet,
+    text: TextEncoder,
+    latents: NDArray,
+    ids: NDArray[np.int64],
+    device: torch.device,
+    beside: NDArray | None = None,
 ) -> tuple[float, float]:
     """Mean squared error of the predicted clean latents at t = 900, with the right captions and with wrong ones.
 
@@ -133,16 +157,27 @@ def caption_errors(
     a, generator = alphas_cumprod()[900], torch.Generator().manual_seed(SEED)
     z = torch.from_numpy(latents[at].astype(np.float32))
     x = a.sqrt() * z + (1 - a).sqrt() * torch.randn(z.shape, generator=generator)
+    seen = x if beside is None else torch.cat([x, torch.from_numpy(beside[at].astype(np.float32))], 1)
     errors = []
     for captions in (ids[at], np.roll(ids[at], 1, 0)):
-        eps = predict(unet, text, x.to(device), t.to(device), torch.from_numpy(captions).to(device)).cpu()
+        eps = predict(unet, text, seen.to(device), t.to(device), torch.from_numpy(captions).to(device)).cpu()
         errors.append(((x - (1 - a).sqrt() * eps) / a.sqrt() - z).pow(2).mean().item())
     return errors[0], errors[1]
 
 
-def load_networks(folder: Path, words: NDArray) -> tuple[UNet, TextEncoder, Tensor]:
-    """U-Net and text encoder of an exported checkpoint, in float32, with a table of its own and the given words."""
+def load_networks(folder: Path, words: NDArray, more: int = 0) -> tuple[UNet, TextEncoder, Tensor]:
+    """U-Net and text encoder of an exported checkpoint, in float32, with a table of its own and the given words.
+
+    Args:
+        more: channels that the U-Net gets beside the latents; where the checkpoint has fewer they begin unheard.
+    """
     unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, local_files_only=True)
+    if lacking := LATENT_CHANNELS + more - unet.config.in_channels:
+        weights = unet.state_dict()
+        first = weights["conv_in.weight"]
+        weights["conv_in.weight"] = torch.cat([first, first.new_zeros(first.shape[0], lacking, *first.shape[2:])], 1)
+        unet = make_unet(more)
+        unet.load_state_dict(weights)
     stored = load_file(folder / "text_encoder" / "model.safetensors")
     weights = {name.removeprefix("text_model."): value.float() for name, value in stored.items() if "position_ids" not in name}
     table = weights[TABLE]

@@ -14,7 +14,8 @@ import torch.nn.functional as functional
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from webui.training.loop import Arithmetic, Goal, Learner, draws, learn, read_state, write_state
+from webui.training.loop import Arithmetic, Learner, draws, learn, read_state, write_state
+from webui.training.options import Goal
 from webui.training.toys.paint import Numbers, describe, paint, read_atlas
 from webui.training.toys.scene import BACKS, COLOURS, FLOORS, GROUNDS, ToyScene, names, sample
 

@@ -16,56 +16,23 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from webui.contract.errors import FieldError, SaveError, UnknownNameError
+from webui.contract.errors import SaveError
 from webui.training.autoencoder import reconstruction
 from webui.training.drawing import Drawer, draw_all
 from webui.training.judging import accuracy, features, load_judge, named
-from webui.training.scenes import HELD_OUT, held_out_pictures, to_tensor
+from webui.training.options import EvaluateOptions
+from webui.training.scenes import held_out_pictures, to_tensor
+from webui.training.table import Row
 from webui.training.world import COLOURS, SHAPES, held_out, sample, says, wording
+from webui.training.worlds import HELD_OUT
 
 PROMPT_SEED = 20_000_000
 PAIR_SHARE = 0.18
 """Of the pictures, as of the world's scenes, that show two things."""
 SINGLES_SCORED = 200
+PICTURES = 300
+"""Drawn, and taken from each of the two sets of renders."""
 SHEET_COLUMNS, SHEET_SINGLES, SHEET_PAIRS = 8, 40, 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateOptions:
-    """What `webui evaluate` was asked."""
-
-    checkpoint: Path
-    sheet: Path
-    """Where the contact sheet is saved, a PNG."""
-    pictures: int = 300
-    """Drawn, and taken from each of the two sets of renders."""
-    judged: int = 1000
-    """Renders by which the judge itself is scored, together with the second set, which begins behind them."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measured value and its bounds."""
-
-    name: str
-    value: float
-    unit: str
-    ship: float
-    aim: float
-    is_ceiling: bool = False
-    """The value may be at most the bound; otherwise at least."""
-
-    def meets(self, bound: float) -> bool:
-        if math.isnan(self.value):
-            return False
-        return self.value <= bound if self.is_ceiling else self.value >= bound
-
-    def __str__(self) -> str:
-        sign = "<=" if self.is_ceiling else ">="
-        ship, aim = (
-            f"{sign} {bound:g}{self.unit} {'holds' if self.meets(bound) else 'MISSED'}" for bound in (self.ship, self.aim)
-        )
-        return f"{self.name:<38}{self.value:8.2f}{self.unit:<4} ship {ship:<18} aim {aim}"
 
 
 @dataclass(frozen=True)
@@ -77,23 +44,10 @@ class Asked:
     shape: str
 
 
-def run_evaluate(name: str, options: EvaluateOptions, say: Callable[[str], None] = print) -> int:
-    """Measure, print row by row with a summary last. 0 where every ship bound holds, else 1; aims do not count."""
-    if name != "pocket":
-        raise UnknownNameError("evaluation", name, ["pocket"])
-    if options.pictures < 10:
-        raise FieldError("pictures", f"{options.pictures} pictures are too few to measure anything: take 10 or more.")
-    rows = measure(options, say)
-    for row in rows:
-        say(str(row))
-    say(summary(rows))
-    return verdict(rows)
-
-
 def measure(options: EvaluateOptions, say: Callable[[str], None]) -> list[Row]:
     """All rows; saves the contact sheet."""
     drawer, judge = Drawer.open(options.checkpoint), load_judge()
-    count = options.pictures
+    count = options.pictures or PICTURES
     singles, pairs = held_out_prompts(count - round(count * PAIR_SHARE), round(count * PAIR_SHARE))
 
     say(f"rendering {options.judged + count} held-out scenes")
@@ -116,17 +70,6 @@ def measure(options: EvaluateOptions, say: Callable[[str], None]) -> list[Row]:
         Row("autoencoder, held-out scenes", reconstruction(drawer.autoencoder, renders[: count // 3]), " dB", 28, 31),
         Row("Frechet distance, times renders' own", frechet(ours, second) / frechet(first, second), "", 1.5, 1.25, True),
     ]
-
-
-def verdict(rows: Sequence[Row]) -> int:
-    """The exit code: 0 where every ship bound holds."""
-    return 0 if all(row.meets(row.ship) for row in rows) else 1
-
-
-def summary(rows: Sequence[Row]) -> str:
-    shipped, aimed = sum(row.meets(row.ship) for row in rows), sum(row.meets(row.aim) for row in rows)
-    word = "pocket: good to ship" if verdict(rows) == 0 else "pocket: NOT good to ship"
-    return f"{word}, {shipped} of {len(rows)} ship bounds hold, {aimed} of {len(rows)} aims"
 
 
 def held_out_prompts(singles: int, pairs: int) -> tuple[list[Asked], list[Asked]]:

@@ -17,6 +17,7 @@ from webui.checkpoints import configuration
 from webui.checkpoints.build import Identity
 from webui.checkpoints.files import SUFFIXES
 from webui.checkpoints.identify import beside, identify
+from webui.checkpoints.knows import FILE, Knows, read_knows
 from webui.contract.errors import CheckpointReadError, UnknownCheckpointError
 from webui.contract.parts import Family
 from webui.contract.result import CheckpointName
@@ -40,6 +41,8 @@ class Entry:
     """Why it cannot be opened; "" when nothing is known against it."""
     sha256: str = ""
     """Of the file (of a folder's U-Net); "" until it was computed."""
+    knows: Knows | None = None
+    """What it can draw, where its folder says so."""
 
     @property
     def family(self) -> Family | None:
@@ -119,7 +122,8 @@ class Catalog:
         except CheckpointReadError as problem:
             error = str(problem)
         size = _folder_size(path) if path.is_dir() else status.st_size
-        entry = Entry(path.name, path.name if path.is_dir() else path.stem, path, size, identity, error)
+        name, knows = (path.name, read_knows(path)) if path.is_dir() else (path.stem, None)
+        entry = Entry(path.name, name, path, size, identity, error, knows=knows)
         self._seen[path] = (mark, entry)
         return self._hashed(entry, mark)
 
@@ -256,7 +260,7 @@ def _looks_like_one(place: Path, folders: list[str]) -> bool:
 def _time_beside(path: Path) -> int:
     """When what lies beside a checkpoint changed last; 0 where nothing does."""
     times = []
-    for file in (configuration.beside(path), beside(path)):
+    for file in (configuration.beside(path), beside(path), path / FILE):
         with contextlib.suppress(OSError):  # taken away meanwhile
             times += [file.stat().st_mtime_ns] if file else []
     return max(times, default=0) + len(times)

@@ -24,6 +24,7 @@ from webui.engine.pictures import check_fits
 from webui.engine.resizing import LATENT_MODES
 from webui.engine.sizes import Enlargement, Size, enlarge, padded, steps_of
 from webui.engine.tiles import tiles_of
+from webui.engine.unheard import unheard
 from webui.engine.watch import Share
 
 
@@ -138,6 +139,8 @@ def plan(request: GenerationRequest, checkpoints: Checkpoints, parts: Parts, pic
         done, more = _with_hires(done, family, checkpoints, parts)
         notes += more
     _require_memory(done, family, checkpoints)
+    if entry.knows and "prompt" in family.inputs:
+        notes += tuple(filter(None, [unheard(family.label, entry.knows, request.prompt)]))
     return Plan(done, notes)
 
 

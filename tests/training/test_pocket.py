@@ -21,13 +21,15 @@ from webui.training.networks import SCALE, decode, make_autoencoder, mean_latent
 from webui.training.options import Goal, TrainOptions
 from webui.training.recipes.pocket import PocketRecipe
 from webui.training.scenes import held_out_pictures, to_tensor
+from webui.training.toys import scene as toys
+from webui.training.toys.judge import load_toy_judge
 from webui.training.training import STOPPED, run_train
 from webui.training.unet import add_strange_words, load_networks, loss_weight, rows
 from webui.training.worlds import HELD_OUT, Worlds
 
 SCENES = 44
 """More than one pack, so that rendering and encoding can stop between two."""
-STEPS = {"autoencoder": 3, "decoder": 2, "unet": 3, "judge": 3}
+STEPS = {"autoencoder": 3, "decoder": 2, "unet": 3, "judge": 3, "toy-judge": 3}
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +67,15 @@ def trained(tmp_path_factory) -> Path:
     return state
 
 
+@pytest.fixture(scope="module")
+def trained_on_both(sprites, tmp_path_factory) -> Path:
+    """As `trained`, with toys and shapes."""
+    state = tmp_path_factory.mktemp("both")
+    for stage in ("render", "autoencoder", "encode", "unet", "decoder", "export", "judge", "toy-judge"):
+        assert run_stage(state, stage, sprites=sprites), stage
+    return state
+
+
 def same_tensors(one, two) -> bool:
     if isinstance(one, dict):
         return one.keys() == two.keys() and all(same_tensors(one[key], two[key]) for key in one)
@@ -91,6 +102,38 @@ def test_a_run_that_is_stopped_in_every_stage_ends_with_the_same_bytes_as_one_th
     assert same_tensors(load_file(trained / "judge.safetensors"), load_file(tmp_path / "judge.safetensors"))
     for part in ("vae/diffusion_pytorch_model", "unet/diffusion_pytorch_model", "text_encoder/model"):
         assert (trained / f"pocket/{part}.safetensors").read_bytes() == (tmp_path / f"pocket/{part}.safetensors").read_bytes()
+
+
+def test_every_stage_runs_on_both_worlds(trained_on_both, trained):
+    shapes, both = (np.load(state / "tokens.npy") for state in (trained, trained_on_both))
+    np.testing.assert_array_equal(both[::5], shapes[::5], "each fifth scene is one of shapes")
+    assert not (both[1] == shapes[1]).all()
+    known = read_state(trained_on_both / "unet.pt")["known"].tolist()
+    first_toy = toys.sample(1).toys[0].name
+    assert set(clip_tokenizer()(first_toy)) <= set(known)
+    assert (trained_on_both / "pocket/model_index.json").exists() and (trained_on_both / "judge.safetensors").exists()
+    judge = load_toy_judge(trained_on_both / "toy-judge.safetensors")
+    assert len(judge.toy.bias) == len(toys.names())
+
+
+def test_the_judge_of_the_toys_goes_on_where_it_was_stopped(trained_on_both, sprites, tmp_path):
+    assert not run_stage(tmp_path, "toy-judge", stop_after(2), sprites=sprites)
+    assert run_stage(tmp_path, "toy-judge", sprites=sprites)
+    one, two = (load_file(state / "toy-judge.safetensors") for state in (trained_on_both, tmp_path))
+    assert same_tensors(one, two)
+
+
+def test_toys_need_their_sprites(trained, trained_on_both, sprites, tmp_path):
+    with pytest.raises(StartError, match="with --sprites"):
+        run_stage(tmp_path, "toy-judge")
+    with pytest.raises(StartError, match=r"docs/pocket\.md says where the sprites come from"):
+        run_stage(tmp_path, "render", sprites=tmp_path)
+    with pytest.raises(StartError, match="holds scenes of toys and shapes, not of shapes"):
+        run_stage(trained_on_both, "decoder")
+    rendered = Worlds(tmp_path / "worlds", SCENES, sprites=sprites)
+    assert rendered.render(Arithmetic.choose("cpu"), 1, quiet, lambda: False)
+    with pytest.raises(StartError, match="holds scenes of shapes, not of toys and shapes"):
+        run_stage(trained, "encode", sprites=sprites, worlds=tmp_path / "worlds")
 
 
 def test_a_finished_stage_goes_on_only_when_it_is_asked_for(trained, tmp_path):

@@ -19,6 +19,8 @@ class Filling:
         self._mark = path.with_suffix(".filled")
         if path.exists():
             self.array: NDArray = np.lib.format.open_memmap(path, mode="r+")
+            if self.array.shape[1:] != shape[1:]:
+                raise StartError(f"{path} holds scenes of another size: choose another --state folder.")
             if self.array.shape != shape:
                 raise StartError(
                     f"{path} holds {self.array.shape[0]} scenes, not {shape[0]}: "

@@ -29,6 +29,7 @@ HELD_OUT = 10_000_000
 PACK = 40
 SHAPES_EVERY = 5
 """Where there are toys, each fifth scene still shows shapes."""
+SHAPES = "shapes"
 
 
 class Worlds:
@@ -40,18 +41,36 @@ class Worlds:
 
     def __init__(self, folder: Path, count: int, size: int = SIZE, sprites: Path | None = None) -> None:
         self.size, self.sprites, self.count = size, sprites, count
-        mark = folder / "worlds.txt"
-        kind = "toys and shapes" if sprites else "shapes"
-        if mark.exists() and mark.read_text("utf-8") != kind:
-            raise StartError(f"{folder} holds scenes of {mark.read_text('utf-8')}, not of {kind}: choose another folder.")
+        self.claim(folder, "pictures.npy")
         self.pictures = Filling(folder / "pictures.npy", (count, size, size, 3), np.uint8)
         self.depth = Filling(folder / "depth.npy", (count, size // 2, size // 2), np.float16)
         self.boxes = Filling(folder / "boxes.npy", (count, 4), np.float32)
+
+    def claim(self, folder: Path, first: str) -> None:
+        """Say in a folder which scenes its arrays are made of.
+
+        Args:
+            first: name of a file that is there once the folder holds anything. Before folders said it, all were of shapes.
+
+        Raises:
+            StartError: it holds scenes of another kind.
+        """
+        mark, kind = folder / "worlds.txt", SHAPES if self.sprites is None else f"toys and {SHAPES}"
+        before = mark.read_text("utf-8") if mark.exists() else SHAPES if (folder / first).exists() else kind
+        if before != kind:
+            hint = "" if before == SHAPES else "say with --sprites where the sprites lie, or "
+            raise StartError(f"{folder} holds scenes of {before}, not of {kind}: {hint}choose another --state folder.")
+        folder.mkdir(parents=True, exist_ok=True)
         mark.write_text(kind, "utf-8")
 
     @property
+    def filled(self) -> int:
+        """Scenes that are wholly there."""
+        return min(filling.filled for filling in self._fillings)
+
+    @property
     def is_full(self) -> bool:
-        return self.pictures.is_full
+        return self.filled == self.count
 
     def is_toy(self, seed: int) -> bool:
         return self.sprites is not None and seed % SHAPES_EVERY != 0
@@ -63,7 +82,7 @@ class Worlds:
 
     def render(self, arithmetic: Arithmetic, workers: int, say: Callable[[str], None], should_stop: Callable[[], bool]) -> bool:
         """Render what is missing; False when stopped on the way."""
-        packs = self._packs(min(f.filled for f in self._fillings), arithmetic, workers)
+        packs = self._packs(self.filled, arithmetic, workers)
         return fill(self._fillings, packs, say, "render", should_stop)
 
     @property

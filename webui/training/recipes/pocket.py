@@ -65,7 +65,7 @@ class PocketRecipe(Recipe):
     def _worlds(self) -> Worlds:
         worlds = Worlds(self.options.worlds or self.options.state, self.options.scenes, sprites=self.options.sprites)
         if self.options.stage not in ("", "render"):
-            self.need(worlds.is_full, f"Only {worlds.pictures.filled} of {worlds.count} scenes are rendered", "render")
+            self.need(worlds.is_full, f"Only {worlds.filled} of {worlds.count} scenes are rendered", "render")
         return worlds
 
     def _render(self) -> bool:
@@ -101,6 +101,7 @@ class PocketRecipe(Recipe):
     def _encode(self) -> bool:
         self._need_autoencoder()
         worlds, count = self._worlds(), self.options.scenes
+        worlds.claim(self.options.state, "latents.npy")
         latents, tokens = scenes.latents(self.options.state, count), scenes.tokens(self.options.state, count)
         coder = load_autoencoder(self.autoencoder)
         self.arithmetic.put(coder)

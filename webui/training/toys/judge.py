@@ -123,8 +123,10 @@ def train_toy_judge(
     if done:
         with learner.averaged():
             save_toy_judge(judge, result, learner.clock.samples)
-            held_out = [sample(HELD_OUT + i, i % len(names()), alone=True) for i in range(4 * len(names()))]
-            say(f"the judge names {100 * accuracy(judge, describe(held_out), atlas):.1f} % of the toys of held-out renders")
+            count = min(4 * len(names()), max(10, learner.clock.samples // 100))
+            held_out = [sample(HELD_OUT + i, i % len(names()), alone=True) for i in range(count)]
+            right = accuracy(judge, describe(held_out), atlas)
+            say(f"it names {right:.1%} of the toys of {count} held-out renders; {result} belongs at {SHIPPED}")
     return done
 
 

@@ -53,6 +53,8 @@ POCKET = replace(
     preview=None,
     about="The small checkpoint that comes with the program",
 )
+POCKET_COLUMNS = ("native_size", "steps", "guidance", "sampler", "schedule", "context_width", "network_width", "decoder_width")
+POCKET_SIZES = {column: getattr(POCKET, column) for column in POCKET_COLUMNS} | {"preview": None}
 SD1_INPAINT = replace(
     SD1,
     name="sd1-inpaint",
@@ -63,6 +65,13 @@ SD1_INPAINT = replace(
     needs=("image",),
     does="inpaint",
     about="Stable Diffusion 1.5 inpainting: sees the picture around the mask",
+)
+POCKET_INPAINT = replace(
+    SD1_INPAINT,
+    **POCKET_SIZES,
+    name="pocket-inpaint",
+    label="Pocket inpainting",
+    about="The small checkpoint that comes with the program, for painting into a picture",
 )
 
 # ---------------------------------------------------------------- Stable Diffusion 2
@@ -108,6 +117,16 @@ SD2_DEPTH = replace(
     does="depth",
     about="Stable Diffusion 2 depth: keeps the shapes of a picture, or of a depth map",
 )
+POCKET_DEPTH = replace(
+    SD2_DEPTH,
+    **POCKET_SIZES,
+    name="pocket-depth",
+    label="Pocket depth",
+    encoders=POCKET.encoders,
+    heads=POCKET.heads,
+    head_width=None,
+    about="The small checkpoint that comes with the program, for pictures that keep the shapes of a picture or of a depth map",
+)
 SD_X4 = replace(
     SD2,
     name="sd-x4",
@@ -136,6 +155,22 @@ SD_X4 = replace(
     preview=None,
     configuration={"disable_self_attentions": (True, True, True, False)},
     about="Stable Diffusion x4 upscaler: enlarges a picture, guided by words",
+)
+POCKET_X4 = replace(
+    SD_X4,
+    name="pocket-x4",
+    label="Pocket x4 upscaler",
+    encoders=POCKET.encoders,
+    native_size=256,
+    steps=8,
+    guidance=1.0,
+    sampler="Euler",
+    noise_level=0,
+    context_width=96,
+    network_width=48,
+    decoder_width=16,
+    configuration={},
+    about="The small upscaler that comes with the program: enlarges a picture four times",
 )
 UNCLIP_H = replace(
     SD2_V,
@@ -363,8 +398,8 @@ AUTOENCODER = replace(
     about="An autoencoder alone: it turns pictures into latents and back, and draws nothing",
 )
 FAMILIES = (
-    SD1, POCKET, SD1_INPAINT, SD2, SD2_V, SD2_INPAINT, SD2_DEPTH, SD_X4, UNCLIP_H, UNCLIP_L, SD_TURBO,
-    SDXL, SDXL_INPAINT, SDXL_REFINER, SDXL_TURBO,
+    SD1, POCKET, SD1_INPAINT, POCKET_INPAINT, SD2, SD2_V, SD2_INPAINT, SD2_DEPTH, POCKET_DEPTH, SD_X4, POCKET_X4,
+    UNCLIP_H, UNCLIP_L, SD_TURBO, SDXL, SDXL_INPAINT, SDXL_REFINER, SDXL_TURBO,
     LDM_TEXT, LDM_CLASS, LDM_UNCOND, LDM_SR, LDM_INPAINT, LDM_SEMANTIC, LDM_LAYOUT, AUTOENCODER,
 )  # fmt: skip
 

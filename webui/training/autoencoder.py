@@ -10,6 +10,7 @@ import copy
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,7 +22,8 @@ from torch import Tensor
 from webui.training.loop import Arithmetic, Learner, draws, learn, parameters_of, read_state, write_state
 from webui.training.networks import LATENT_CHANNELS, SCALE, Autoencoder, decode, make_autoencoder, mean_latents, start_linear
 from webui.training.options import Goal
-from webui.training.scenes import held_out_pictures, to_tensor
+from webui.training.scenes import to_tensor
+from webui.training.worlds import HELD_OUT, render_shapes
 
 SEED = 1
 RATE, DECODER_RATE, AVERAGE_RATE = 1.5e-3, 8e-4, 0.998
@@ -33,6 +35,20 @@ DOUBT = 0.02
 """Deviation that the exported encoder reports, as a share of the latents' own."""
 
 
+@dataclass(frozen=True)
+class Kind:
+    """Which autoencoder, and how it is trained."""
+
+    make: Callable[[], Autoencoder] = make_autoencoder
+    scale: float = SCALE
+    """That its latents are multiplied by, after which their deviation is 1."""
+    crop: int = 0
+    """Side of the parts that it learns from, in pixels; 0: whole pictures."""
+
+
+POCKET = Kind()
+
+
 def train_autoencoder(
     state_file: Path,
     result: Path,
@@ -42,10 +58,11 @@ def train_autoencoder(
     batch: int,
     say: Callable[[str], None],
     should_stop: Callable[[], bool],
+    kind: Kind = POCKET,
 ) -> bool:
     """Train encoder and decoder, or go on from the state. True when the goal is reached; then `result` is written."""
     torch.manual_seed(SEED)
-    network = make_autoencoder()
+    network = kind.make()
     start_linear(network)
     arithmetic.put(network)
     learner = Learner({"autoencoder": network}, list(network.parameters()), RATE, AVERAGE_RATE)
@@ -53,7 +70,7 @@ def train_autoencoder(
         learner.load(state)
 
     def loss(step: int) -> Tensor:
-        x, generator = _draw(pictures, batch, step, arithmetic)
+        x, generator = _draw(pictures, batch, step, arithmetic, kind.crop)
         with arithmetic():
             z = mean_latents(network, x)
             out = decode(network, _noisy(z, generator))
@@ -66,9 +83,9 @@ def train_autoencoder(
     if done:
         with learner.averaged():
             exported = copy.deepcopy(network)
-        fold(exported, pictures)
-        _save(exported, result)
-        _say_quality(exported, len(pictures), say)
+        fold(exported, pictures, kind.scale)
+        save_network(exported, result)
+        _say_quality(exported, pictures, say)
     return done
 
 
@@ -81,6 +98,7 @@ def train_decoder(
     batch: int,
     say: Callable[[str], None],
     should_stop: Callable[[], bool],
+    kind: Kind = POCKET,
 ) -> bool:
     """Train the decoder of the autoencoder in `result` on, or go on from the state; the encoder stays."""
     network = load_autoencoder(result)
@@ -92,7 +110,7 @@ def train_decoder(
         learner.load(state)
 
     def loss(step: int) -> Tensor:
-        x, generator = _draw(pictures, batch, step, arithmetic)
+        x, generator = _draw(pictures, batch, step, arithmetic, kind.crop)
         with arithmetic():
             with torch.no_grad():
                 z = _noisy(mean_latents(network, x), generator)
@@ -105,12 +123,12 @@ def train_decoder(
     done = learn(learner, goal, loss, batch, save=save, say=say, should_stop=should_stop)
     if done:
         with learner.averaged():
-            _save(network, result)
-            _say_quality(network, len(pictures), say)
+            save_network(network, result)
+            _say_quality(network, pictures, say)
     return done
 
 
-def _save(network: Autoencoder, folder: Path) -> None:
+def save_network(network: Autoencoder, folder: Path) -> None:
     """Written beside and renamed."""
     beside = folder.with_name(folder.name + ".new")
     network.save_pretrained(beside)
@@ -123,14 +141,18 @@ def load_autoencoder(folder: Path) -> Autoencoder:
     return AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
 
 
-def _say_quality(network: Autoencoder, trained_on: int, say: Callable[[str], None]) -> None:
-    count = min(48, max(4, trained_on // 32))
-    say(f"{reconstruction(network, held_out_pictures(count)):.2f} dB on {count} held-out scenes")
+def _say_quality(network: Autoencoder, pictures: NDArray, say: Callable[[str], None]) -> None:
+    count = min(48, max(4, len(pictures) // 32))
+    held_out = render_shapes(HELD_OUT, count, pictures.shape[1]).pictures
+    say(f"{reconstruction(network, held_out):.2f} dB on {count} held-out scenes")
 
 
-def _draw(pictures: NDArray, batch: int, step: int, arithmetic: Arithmetic) -> tuple[Tensor, torch.Generator]:
+def _draw(pictures: NDArray, batch: int, step: int, arithmetic: Arithmetic, crop: int = 0) -> tuple[Tensor, torch.Generator]:
     rng, generator = draws(SEED, step)
     picked = pictures[rng.integers(0, len(pictures), batch)]
+    if crop:
+        top, left = rng.integers(0, picked.shape[1] - crop + 1, 2)
+        picked = picked[:, top : top + crop, left : left + crop]
     return to_tensor(picked[:, :, ::-1] if rng.uniform() < 0.5 else picked).to(arithmetic.device), generator
 
 
@@ -150,7 +172,7 @@ def picture_loss(out: Tensor, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def fold(network: Autoencoder, pictures: NDArray, count: int = 320) -> None:
+def fold(network: Autoencoder, pictures: NDArray, scale: float = SCALE, count: int = 320) -> None:
     """Fold the latents' mean, deviation and correlation into the two 1x1 convolutions, exactly.
 
     Afterwards the scaled latents have mean 0, deviation 1 and uncorrelated channels, and pictures come out as
@@ -168,13 +190,13 @@ def fold(network: Autoencoder, pictures: NDArray, count: int = 320) -> None:
 
     quant, post = network.quant_conv, network.post_quant_conv
     weight = quant.weight[:LATENT_CHANNELS, :, 0, 0].double()
-    quant.weight[:LATENT_CHANNELS, :, 0, 0] = (into @ weight / SCALE).float()
-    quant.bias[:LATENT_CHANNELS] = (into @ (quant.bias[:LATENT_CHANNELS].double() - mean) / SCALE).float()
+    quant.weight[:LATENT_CHANNELS, :, 0, 0] = (into @ weight / scale).float()
+    quant.bias[:LATENT_CHANNELS] = (into @ (quant.bias[:LATENT_CHANNELS].double() - mean) / scale).float()
     quant.weight[LATENT_CHANNELS:] = 0
-    quant.bias[LATENT_CHANNELS:] = 2 * math.log(DOUBT / SCALE)
+    quant.bias[LATENT_CHANNELS:] = 2 * math.log(DOUBT / scale)
     weight = post.weight[:, :, 0, 0].double()
     post.bias += (weight @ mean).float()
-    post.weight[:, :, 0, 0] = (weight @ out * SCALE).float()
+    post.weight[:, :, 0, 0] = (weight @ out * scale).float()
 
 
 @torch.no_grad()

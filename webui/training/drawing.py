@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -16,10 +18,11 @@ from torch import Tensor
 from transformers import CLIPTextModel
 from transformers.utils import logging
 
-from webui.checkpoints.families import POCKET
+from webui.checkpoints.families import POCKET, register_families
 from webui.checkpoints.tokenizer import clip_tokenizer
 from webui.contract.errors import CheckpointReadError
-from webui.contract.parts import Denoise, Parts, SamplerPart, SchedulePart
+from webui.contract.parts import ConditionerPart, Denoise, Parts, SamplerPart, SchedulePart
+from webui.contract.registry import Registry
 from webui.engine import builtin
 from webui.engine.noise import SeededNoise
 from webui.engine.schedules import ladder
@@ -57,9 +60,9 @@ class Drawer:
         self, prompts: Sequence[str], seeds: Sequence[int], steps: int = POCKET.steps, guidance: float = POCKET.guidance
     ) -> Tensor:
         """One picture of each prompt: (B, 3, 128, 128) in [-1, 1]. The same seed, the same noise, in any batch."""
-        parts = _parts()
-        table, sampler = NoiseTable.from_family(POCKET), parts.samplers[POCKET.sampler]
-        sigmas = ladder(sampler, "Automatic", steps, table, parts.schedules, POCKET.schedule)
+        ours = parts()
+        table, sampler = NoiseTable.from_family(POCKET), ours.samplers[POCKET.sampler]
+        sigmas = ladder(sampler, "Automatic", steps, table, ours.schedules, POCKET.schedule)
         noise = SeededNoise(seeds, (LATENT_CHANNELS, SIZE // FACTOR, SIZE // FACTOR))
         latents = sampler.function(self._denoise(prompts, table, guidance), noise.start() * sigmas[0], sigmas, noise)
         return decode(self.autoencoder, latents / SCALE).clamp(-1, 1)
@@ -80,16 +83,22 @@ class Drawer:
         return denoise
 
 
-def _parts() -> Parts:
-    """The engine's samplers and schedules, by the names that the row uses."""
-    parts = Parts()
-    builtin.register_samplers(
-        lambda name, function, **options: parts.samplers.add(SamplerPart(name, function, **options), "engine")
-    )
-    builtin.register_schedules(
-        lambda name, function, **options: parts.schedules.add(SchedulePart(name, function, **options), "engine")
-    )
-    return parts
+@cache
+def parts() -> Parts:
+    """The engine's own parts, as the program has them without extensions."""
+    ours = Parts()
+    for register, part, registry in (
+        (builtin.register_samplers, SamplerPart, ours.samplers),
+        (builtin.register_schedules, SchedulePart, ours.schedules),
+        (builtin.register_conditioners, ConditionerPart, ours.conditioners),
+    ):
+        register(partial(_add, registry, part))
+    register_families(lambda family: ours.families.add(family, "engine"))
+    return ours
+
+
+def _add(registry: Registry[Any], part: Callable[..., Any], name: str, function: Callable[..., Any], **options: Any) -> None:
+    registry.add(part(name, function, **options), "engine")
 
 
 def draw_all(drawer: Drawer, prompts: Sequence[str], say: Callable[[str], None], batch: int = 20, seed: int = 1000) -> Tensor:

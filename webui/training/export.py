@@ -11,12 +11,23 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, DDPMScheduler
 from safetensors.torch import save_file
 from torch import Tensor
 
 from webui.checkpoints.tokenizer import WORDS, byte_letters
-from webui.training.networks import BETA_END, BETA_START, PLACES, Autoencoder, TextEncoder, UNet, make_text_encoder
+from webui.training.networks import (
+    BETA_END,
+    BETA_START,
+    HIGH_BETA,
+    LOW_BETA,
+    NOISE_LEVELS,
+    PLACES,
+    Autoencoder,
+    TextEncoder,
+    UNet,
+    make_text_encoder,
+)
 from webui.training.unet import TABLE
 
 TEXT_KEYS = (
@@ -66,6 +77,57 @@ def export(folder: Path, autoencoder: Autoencoder, unet: UNet, text: TextEncoder
         "unet": ["diffusers", "UNet2DConditionModel"],
         "vae": ["diffusers", "AutoencoderKL"],
     }
+    _write_json(beside / "model_index.json", index)
+    shutil.rmtree(folder, ignore_errors=True)
+    beside.rename(folder)
+
+
+SHARED = ("vae", "text_encoder", "tokenizer", "scheduler")
+
+
+def export_beside(folder: Path, base: Path, unet: UNet, index: dict[str, Any]) -> None:
+    """Write a checkpoint that has all but its U-Net from another one, byte for byte: such files cost a repository nothing.
+
+    Args:
+        index: what its model_index.json says otherwise than the base's.
+    """
+    beside = folder.with_name(folder.name + ".new")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    for part in SHARED:
+        shutil.copytree(base / part, beside / part)
+    if (base / "knows.json").exists():
+        shutil.copyfile(base / "knows.json", beside / "knows.json")
+    unet.half().save_pretrained(beside / "unet")
+    _forget_origin(beside / "unet" / "config.json")
+    _write_json(beside / "model_index.json", json.loads((base / "model_index.json").read_text("utf-8")) | index)
+    shutil.rmtree(folder, ignore_errors=True)
+    beside.rename(folder)
+
+
+def export_upscaler(folder: Path, base: Path, unet: UNet, autoencoder: Autoencoder) -> None:
+    """Write a checkpoint as SD's x4 upscaler is: predicts v, has betas of its own, and its words from the base, byte for byte."""
+    beside = folder.with_name(folder.name + ".new")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    for part in ("text_encoder", "tokenizer"):
+        shutil.copytree(base / part, beside / part)
+    for part, network in (("vae", autoencoder), ("unet", unet)):
+        network.half().save_pretrained(beside / part)
+        _forget_origin(beside / part / "config.json")
+    betas = {"beta_start": LOW_BETA, "beta_end": HIGH_BETA, "beta_schedule": "scaled_linear", "clip_sample": False}
+    scheduler: Any = DDIMScheduler(**betas, prediction_type="v_prediction", set_alpha_to_one=False, steps_offset=1)
+    scheduler.save_pretrained(beside / "scheduler")
+    low: Any = DDPMScheduler(**betas)
+    low.save_pretrained(beside / "low_res_scheduler")
+    index = json.loads((base / "model_index.json").read_text("utf-8")) | {
+        "_class_name": "StableDiffusionUpscalePipeline",
+        "low_res_scheduler": ["diffusers", "DDPMScheduler"],
+        "max_noise_level": NOISE_LEVELS,
+        "watermarker": [None, None],
+    }
+    for absent in ("image_encoder", "requires_safety_checker"):
+        index.pop(absent, None)
     _write_json(beside / "model_index.json", index)
     shutil.rmtree(folder, ignore_errors=True)
     beside.rename(folder)

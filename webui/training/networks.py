@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as functional
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -28,6 +28,12 @@ PLACES = 77
 WIDTH = 96
 """Channels of the text encoder."""
 LATENT_CHANNELS, FACTOR = 4, 8
+LARGE_SCALE = 0.08333
+"""Latent scale of SD's x4 upscaler."""
+LOW_BETA, HIGH_BETA = 0.0001, 0.02
+"""Of that upscaler's schedule."""
+NOISE_LEVELS = 350
+"""That its small pictures may have."""
 BETA_START, BETA_END = 0.00085, 0.012
 
 
@@ -45,6 +51,54 @@ def make_autoencoder() -> Autoencoder:
         force_upcast=False,
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
+    )
+
+
+def make_tiny() -> Autoencoder:
+    """TAESD's shape (Bohan 2023), narrower and with fewer blocks where the pixels are many; 0.05 M parameters a side. Its
+    latents are scaled, as a denoiser sees them."""
+    return AutoencoderTiny(
+        encoder_block_out_channels=(16,) * 4,
+        decoder_block_out_channels=(16,) * 4,
+        num_encoder_blocks=(0, 0, 2, 4),
+        num_decoder_blocks=(4, 2, 0, 0),
+    )
+
+
+def make_large_autoencoder() -> Autoencoder:
+    """KL, f = 4, for pictures of 256 x 256: of the upscaler. Without attention, so that it costs the same for each pixel and
+    parts of a picture teach it what wholes do."""
+    return AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        latent_channels=LATENT_CHANNELS,
+        sample_size=256,
+        layers_per_block=1,
+        block_out_channels=(16, 40, 80),
+        norm_num_groups=4,
+        scaling_factor=LARGE_SCALE,
+        force_upcast=False,
+        mid_block_add_attention=False,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+    )
+
+
+def make_upscaler() -> UNet:
+    """Latents of 64 x 64 beside the small picture, told how noisy that one is; attention to itself at 16 x 16 only."""
+    return UNet2DConditionModel(
+        sample_size=64,
+        in_channels=LATENT_CHANNELS + 3,
+        out_channels=LATENT_CHANNELS,
+        layers_per_block=1,
+        block_out_channels=(48, 96, 128),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        only_cross_attention=(True, True, False),
+        cross_attention_dim=WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=8,
+        num_class_embeds=NOISE_LEVELS,
     )
 
 

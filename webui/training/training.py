@@ -8,11 +8,16 @@ from webui.contract.errors import FieldError, StartError, UnknownNameError
 from webui.training.loop import StopSignal
 from webui.training.options import TrainOptions
 from webui.training.recipe import Recipe
+from webui.training.recipes.depth import DepthRecipe
+from webui.training.recipes.inpainting import InpaintingRecipe
 from webui.training.recipes.pocket import PocketRecipe
+from webui.training.recipes.tiny import TinyRecipe
+from webui.training.recipes.upscaler import UpscalerRecipe
 
 STOPPED = 130
 """Exit code after Ctrl C, as shells have it."""
-RECIPES: dict[str, type[Recipe]] = {recipe.name: recipe for recipe in (PocketRecipe,)}
+ALL: tuple[type[Recipe], ...] = (PocketRecipe, InpaintingRecipe, DepthRecipe, UpscalerRecipe, TinyRecipe)
+RECIPES: dict[str, type[Recipe]] = {recipe.name: recipe for recipe in ALL}
 
 
 def run_train(name: str, options: TrainOptions, say: Callable[[str], None] = print) -> int:

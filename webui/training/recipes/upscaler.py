@@ -1,0 +1,213 @@
+"""`webui train upscaler`: pictures of 64 x 64 to 256 x 256, as SD's x4 upscaler does it: a U-Net on latents of an autoencoder
+with f = 4, beside them the small picture with some noise, and how much of it as a class (Rombach et al. 2022,
+arXiv:2112.10752, section 4.4; the noise after Ho et al. 2022, arXiv:2106.15282). It predicts v.
+
+    render        scenes to pictures of 256 x 256
+    autoencoder   pictures to latents and back
+    encode        latents and captions of all pictures
+    unet          the denoiser, on parts of the latents
+    export        a checkpoint in diffusers layout, with the base's text encoder
+
+`decoder`, run only when asked for, goes on with the autoencoder's decoder alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from numpy.typing import NDArray
+from torch import Tensor
+
+from webui.contract.errors import StartError
+from webui.training import scenes
+from webui.training.autoencoder import Kind, load_autoencoder, train_autoencoder, train_decoder
+from webui.training.export import export_upscaler
+from webui.training.filling import Filling, fill
+from webui.training.loop import Learner, draws, learn, read_state, write_state
+from webui.training.networks import (
+    HIGH_BETA,
+    LARGE_SCALE,
+    LATENT_CHANNELS,
+    LOW_BETA,
+    NOISE_LEVELS,
+    Autoencoder,
+    make_large_autoencoder,
+    make_upscaler,
+    mean_latents,
+    start_linear,
+)
+from webui.training.recipe import Recipe
+from webui.training.scenes import to_tensor
+from webui.training.unet import load_networks, rows
+from webui.training.worlds import Worlds
+
+SEED, RATE = 10, 1e-3
+SIZE, BY = 256, 4
+PART = 32
+"""Side of the part of the latents that a step sees."""
+PACK = 20
+KIND = Kind(make_large_autoencoder, LARGE_SCALE, crop=96)
+TOWARDS_NOISE = 0.6
+"""Exponent of the drawn time: few steps are taken, so the first of them count most."""
+UNHEARD = 0.15
+"""Share of the captions that are left out."""
+
+
+class UpscalerRecipe(Recipe):
+    """7 channels: latents, and the small picture."""
+
+    name = "upscaler"
+    stages = ("render", "autoencoder", "encode", "unet", "export")
+    asked_stages = ("decoder",)
+    samples: ClassVar = {"autoencoder": 20_000, "unet": 60_000, "decoder": 10_000}
+    batches: ClassVar = {"autoencoder": (2, 64), "decoder": (2, 64), "unet": (8, 256)}
+
+    def begin(self) -> None:
+        self.autoencoder = self.options.state / "autoencoder"
+
+    def _worlds(self) -> Worlds:
+        """Beside the state: no other recipe draws scenes of this size."""
+        return Worlds(self.options.state, self.options.scenes, SIZE, self.options.sprites)
+
+    def _rendered(self) -> Worlds:
+        worlds = self._worlds()
+        self.need(worlds.is_full, f"Only {worlds.pictures.filled} of {worlds.count} scenes are rendered", "render")
+        return worlds
+
+    def _latents(self) -> Filling:
+        side = SIZE // BY
+        shape = (self.options.scenes, LATENT_CHANNELS, side, side)
+        return Filling(self.options.state / "latents.npy", shape, np.float16)
+
+    def _tokens(self) -> Filling:
+        return scenes.tokens(self.options.state, self.options.scenes)
+
+    def _render(self) -> bool:
+        return self._worlds().render(self.arithmetic, self.threads, self.say, self.should_stop)
+
+    def is_finished(self, stage: str) -> bool:
+        return self.autoencoder.exists() if stage == "autoencoder" else super().is_finished(stage)
+
+    def _autoencoder(self) -> bool:
+        if (self.options.state / "latents.npy").exists():
+            raise StartError("The encoder of this autoencoder is in use and stays: --stage decoder goes on with its decoder.")
+        return train_autoencoder(
+            self.state_of("autoencoder"),
+            self.autoencoder,
+            self._rendered().pictures.array,
+            self.goal("autoencoder"),
+            self.arithmetic,
+            self.batch("autoencoder"),
+            self.named("autoencoder"),
+            self.should_stop,
+            KIND,
+        )
+
+    def _decoder(self) -> bool:
+        self.need(self.autoencoder.exists(), "There is no trained autoencoder yet", "autoencoder")
+        return train_decoder(
+            self.state_of("decoder"),
+            self.autoencoder,
+            self._rendered().pictures.array,
+            self.goal("decoder"),
+            self.arithmetic,
+            self.batch("decoder"),
+            self.named("decoder"),
+            self.should_stop,
+            KIND,
+        )
+
+    def _encode(self) -> bool:
+        self.need(self.autoencoder.exists(), "There is no trained autoencoder yet", "autoencoder")
+        worlds, latents, tokens = self._rendered(), self._latents(), self._tokens()
+        coder = load_autoencoder(self.autoencoder)
+        self.arithmetic.put(coder)
+        packs = self._latent_packs(coder, worlds.pictures.array, latents.filled)
+        words = scenes.token_packs(worlds.caption, tokens.filled, worlds.count)
+        return fill([latents], packs, self.say, "encode", self.should_stop) and fill(
+            [tokens], words, self.say, "captions", self.should_stop
+        )
+
+    @torch.no_grad()
+    def _latent_packs(self, coder: Autoencoder, source: NDArray[np.uint8], start: int) -> Iterator[tuple[NDArray, ...]]:
+        for i in range(start, len(source), PACK):
+            z = mean_latents(coder, to_tensor(source[i : i + PACK]).to(self.arithmetic.device)) * LARGE_SCALE
+            yield (z.cpu().numpy().astype(np.float16),)
+
+    def _unet(self) -> bool:
+        worlds, latents, tokens = self._rendered(), self._latents(), self._tokens()
+        self.need(latents.is_full and tokens.is_full, "The scenes are not encoded yet", "encode")
+        torch.manual_seed(SEED)
+        _, text, known = load_networks(self.base, np.unique(tokens.array))
+        unet = make_upscaler()
+        start_linear(unet)
+        self.arithmetic.put(unet)
+        text.to(self.arithmetic.device).eval().requires_grad_(False)
+        learner = Learner({"unet": unet}, list(unet.parameters()), RATE, 0.998, warm_steps=200)
+        file, batch, device = self.state_of("unet"), self.batch("unet"), self.arithmetic.device
+        if (state := read_state(file)) is not None:
+            learner.load(state)
+        row_of, alphas, noisy = rows(known), alphas_of(1000), alphas_of(NOISE_LEVELS)
+        empty = row_of[scenes.padded([])]
+
+        def loss(step: int) -> Tensor:
+            rng, generator = draws(SEED, step)
+            picked = rng.integers(0, worlds.count, batch)
+            places = rng.integers(0, SIZE // BY - PART + 1, (batch, 2))
+            z, small = [], []
+            for i, (top, left) in zip(picked, places, strict=True):
+                z.append(latents.array[i, :, top : top + PART, left : left + PART].astype(np.float32))
+                small.append(worlds.pictures.array[i, BY * top : BY * (top + PART), BY * left : BY * (left + PART)])
+            low = shrunk(to_tensor(np.stack(small)), "area" if rng.uniform() < 0.5 else "bicubic")
+            level = torch.from_numpy((rng.uniform(size=batch) ** 2 * NOISE_LEVELS).astype(np.int64))
+            a = noisy[level][:, None, None, None]
+            low = a.sqrt() * low + (1 - a).sqrt() * torch.randn(low.shape, generator=generator)
+            ids = row_of[tokens.array[picked, rng.integers(0, tokens.array.shape[1], batch)].astype(np.int64)]
+            ids[rng.uniform(size=batch) < UNHEARD] = empty
+            spread = (rng.permutation(batch) + rng.uniform(size=batch)) / batch
+            t = torch.from_numpy((spread**TOWARDS_NOISE * 1000).astype(np.int64)).clamp(0, 999)
+            a, clean = alphas[t][:, None, None, None], torch.from_numpy(np.stack(z))
+            noise = torch.randn(clean.shape, generator=generator)
+            x = torch.cat([a.sqrt() * clean + (1 - a).sqrt() * noise, low], 1).to(device, memory_format=torch.channels_last)
+            wanted = (a.sqrt() * noise - (1 - a).sqrt() * clean).to(device)
+            with self.arithmetic():
+                with torch.no_grad():
+                    told = text(torch.from_numpy(ids).to(device)).last_hidden_state
+                out = unet(x, t.to(device), told, class_labels=level.to(device)).sample
+            return (out.float() - wanted).pow(2).mean()
+
+        def save() -> None:
+            write_state(file, learner.state() | {"known": known})
+
+        return learn(learner, self.goal("unet"), loss, batch, save=save, say=self.named("unet"), should_stop=self.should_stop)
+
+    def _export(self) -> bool:
+        """The running average of the U-Net, the autoencoder, the base's words."""
+        self.need(self.autoencoder.exists(), "There is no trained autoencoder yet", "autoencoder")
+        state = read_state(self.state_of("unet"))
+        if state is None:
+            raise StartError("There is no trained U-Net yet: run --stage unet first.")
+        unet = make_upscaler()
+        with torch.no_grad():
+            for parameter, average in zip(unet.parameters(), state["average"], strict=True):
+                parameter.copy_(average)
+        export_upscaler(self.output, self.base, unet, load_autoencoder(self.autoencoder))
+        self.say(f"export: {self.output}, of {state['clock']['samples']:,} samples. webui evaluate upscaler scores it.")
+        return True
+
+
+def alphas_of(count: int) -> Tensor:
+    """(count,) of the first training steps: share of the variance that is left. Betas are linear in their roots from 1e-4 to
+    0.02, as SD's x4 upscaler has them for what it draws and for the noise of the small picture."""
+    return torch.cumprod(1 - torch.linspace(LOW_BETA**0.5, HIGH_BETA**0.5, 1000) ** 2, 0)[:count]
+
+
+def shrunk(pictures: Tensor, how: str) -> Tensor:
+    """(B, 3, H, W) to a quarter of the sides, as pictures are made smaller: by "area" or "bicubic"."""
+    if how == "area":
+        return functional.avg_pool2d(pictures, BY)
+    return functional.interpolate(pictures, scale_factor=1 / BY, mode="bicubic", antialias=True, align_corners=False)

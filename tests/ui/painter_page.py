@@ -16,7 +16,8 @@ from fastapi.staticfiles import StaticFiles
 from PIL import Image
 
 from webui.ui import icons, painter
-from webui.ui.page import ASSETS, FONTS
+from webui.ui.look import ASSETS
+from webui.ui.page import FONTS
 from webui.ui.quiet_gradio import gr
 
 TABS: dict[str, tuple[painter.Mode, str]] = {"inpaint": ("mask", ""), "img2img": ("colour", "512x512"), "depth": ("depth", "")}

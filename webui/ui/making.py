@@ -54,20 +54,22 @@ def actions(tab: str, app: App, header: Header, made: Controls, ask: Ask = ask, 
     def generate(given: dict[str, Any] | None, checkpoint: str | None, *values: Any) -> dict[str, Any]:
         """The jobs' ids, or one sentence that says why there is none."""
         came = given or {}
+        once = came.get("once") or {}  # of an example that was clicked: what the controls do not keep
+        title = once.get("checkpoint") or checkpoint or ""
         jobs: list[str] = []
         try:
             if came.get("message"):
                 raise FieldError("image", str(came["message"]))
-            asked = dict(zip(names, values, strict=True))
+            asked = dict(zip(names, values, strict=True)) | ({"seed": once["seed"]} if once.get("seed") else {})
             pictures = {name: came[name] for name in ("image", "mask") if came.get(name)}
             for image in came.get("batch") or [pictures.get("image", "")]:
-                request = ask(app, checkpoint or "", asked, {**pictures, "image": image} if image else pictures)
+                request = ask(app, title, asked, {**pictures, "image": image} if image else pictures)
                 jobs.append(app.queue.submit(request, tab=tab).id)
         except WebUIError as error:
             queued = f"{len(jobs)} pictures were queued, then: " if jobs else ""
             return {"job": jobs[-1] if jobs else "", "jobs": len(jobs), "message": f"{queued}{error}"}
         return {"job": jobs[-1], "jobs": len(jobs), "message": ""}
 
-    script = f"async (given, ...rest) => [await LW.board.collect('{tab}'), ...rest]" if has_picture else None
+    script = f"async (given, ...rest) => [await LW.given('{tab}', {str(has_picture).lower()}), ...rest]"
     pressed = go.click(generate, [given, header.checkpoint, *made.values()], answer, js=script, **QUIET)
     pressed.success(None, answer, None, js=f"answer => LW.stage.answered('{tab}', answer)", **IN_PAGE)

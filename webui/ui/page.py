@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
@@ -14,16 +12,16 @@ from webui.ui.controls import IN_PAGE, Controls
 from webui.ui.fields import VARYING
 from webui.ui.head import HeadFirst
 from webui.ui.header import follow_checkpoint, header
+from webui.ui.look import ASSETS, address
 from webui.ui.quiet_gradio import gr
 from webui.ui.reading import SERVES
 from webui.ui.tabs import TABS
 from webui.ui.taking import reader, taker
 from webui.workspace.app import App
 
-ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = (
     "app.js", "follow.js", "pictures.js", "events.js", "compare.js", "stage.js", "queue.js", *painter.SCRIPTS,
-    "board.js", "folder.js", "send.js", "take.js",
+    "board.js", "folder.js", "send.js", "take.js", "examples.js",
 )  # fmt: skip
 SHEETS = ("style.css", "board.css", painter.STYLE)
 FONTS = ["-apple-system", "Segoe UI", "Roboto", "sans-serif"]
@@ -85,22 +83,17 @@ def mount(server: FastAPI, app: App, can_choose: bool = True) -> FastAPI:
 
 def scripts() -> str:
     """For the document itself; see webui.ui.head."""
-    return style() + "".join(f'<script src="{_address(name)}"></script>' for name in SCRIPTS)
+    return style() + "".join(f'<script src="{address(name)}"></script>' for name in SCRIPTS)
 
 
 def style() -> str:
-    """The style sheet, named by content so that a browser keeps it until it changes. It stands in the document, for the
-    first paint, and in Gradio's head, behind Gradio's own sheets, which it must outweigh."""
+    """The style sheets. They stand in the document, for the first paint, and in Gradio's head, behind Gradio's own sheets,
+    which they must outweigh."""
     hidden = "".join(f':root:not([data-reads~="{name}"]) .for-{name}{{display:none!important}}' for name in (*VARYING, "sizes"))
     unserved = "".join(
         f':root[data-unserved~="{tab}"] #{tab}_panel:is(#_,#{tab}_panel) {{& .unserved{{display:block;flex:1}}'
         f"& .controls-scroll,& .actions{{display:none}}}}"
         for tab in SERVES
     )
-    sheets = "".join(f'<link rel="stylesheet" href="{_address(name)}">' for name in SHEETS)
+    sheets = "".join(f'<link rel="stylesheet" href="{address(name)}">' for name in SHEETS)
     return f"<style>{icons.css_variables()}{hidden}{unserved}</style>{sheets}"
-
-
-def _address(name: str) -> str:
-    digest = hashlib.sha256((ASSETS / name).read_bytes()).hexdigest()[:12]
-    return f"look/{name}?v={digest}"

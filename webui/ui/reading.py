@@ -12,6 +12,7 @@ from webui.checkpoints.labels import names
 from webui.contract.errors import FieldError, WebUIError
 from webui.contract.parts import Family
 from webui.engine.sizes import enlarge
+from webui.ui import examples
 from webui.ui.fields import VARYING
 from webui.workspace.app import App
 
@@ -124,14 +125,22 @@ def facts_of(app: App, title: str = "") -> dict[str, Any]:
     """What the page's script needs to know of a checkpoint, as JSON."""
     family = family_of(app, title)
     if family is None:
-        return {"reads": ["prompt", "negative_prompt", "width", "height"], "tabs": {}, "native": 512, "step": 8}
+        plain = ["prompt", "negative_prompt", "width", "height"]
+        return {"reads": plain, "tabs": {}, "native": 512, "step": 8, "examples": []}
     fields = reads(app, family) | ({"sizes"} if family.sizes else set())
     tabs = {}
     for tab, why in SERVES.items():
         other = next((entry.title for entry in _whole(app) if entry.family and why(entry.family) == SERVED), "")
         refused = why(family)
         tabs[tab] = {"why": refused.words, "other": other, "goto": refused.tab}
-    return {"reads": sorted(fields), "tabs": tabs, "native": family.native_size, "step": max(8, family.size_step)}
+    served = not tabs["txt2img"]["why"] and "prompt" in family.inputs
+    return {
+        "reads": sorted(fields),
+        "tabs": tabs,
+        "native": family.native_size,
+        "step": max(8, family.size_step),
+        "examples": examples.prompts(app.checkpoints.find(title).knows) if served else [],
+    }
 
 
 def depth_title(app: App, title: str = "") -> str:

@@ -6,19 +6,10 @@ Python writes the frame once; assets/stage.js fills it from the queue's events. 
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 from webui.ui import icons
 from webui.ui.markup import button, html
-from webui.ui.scenes import SCENES
-
-EXAMPLES = (
-    ("a red sphere on a checkered floor", "sphere"),
-    ("a blue cube on a wooden floor in front of a white wall", "cube"),
-    ("a green cone on a yellow floor at sunset", "cone"),
-)
-
 
 SENDS = (("txt2img", "txt2img"), ("img2img", "img2img"), ("inpaint", "Inpaint"), ("depth", "Depth"), ("upscale", "Upscale"))
 """The tabs that a finished picture can go to; to txt2img go its settings."""
@@ -29,7 +20,7 @@ def stage(tab: str, has_picture: bool = False) -> Any:
     Args:
         has_picture: whether a picture goes in on this tab: before and after can be compared.
     """
-    script = f"LW.stage.mount(element, '{tab}')"
+    script = f"LW.stage.mount(element, '{tab}'); LW.examples.draw()"
     return html(frame(tab, has_picture), elem_id=f"{tab}_stage", elem_classes="stage", js_on_load=script)
 
 
@@ -44,11 +35,6 @@ def sends(tab: str) -> str:
 
 def frame(tab: str, has_picture: bool = False) -> str:
     """The stage before anything was made. TAB_gallery holds no img until there is a picture."""
-    examples = "".join(
-        f'<li><button type="button" class="example" data-do="example" data-tab="{tab}" data-text="{escape(text)}">'
-        f"{SCENES[scene]}<span>{escape(text)}</span></button></li>"
-        for text, scene in EXAMPLES
-    )
     more = button("Compare", "compare", data_do="compare", data_tab=tab, data_part="compare", aria_pressed="false", hidden="")
     if tab == "txt2img":
         more += button("Hires", "hires", title="Draw it larger, with the hires pass", data_do="hires", data_tab=tab)
@@ -57,7 +43,7 @@ def frame(tab: str, has_picture: bool = False) -> str:
         f"{icons.svg('save')}<span>Download</span></a>" + button("Copy infotext", "copy", data_do="copy", data_tab=tab)
     )
     fetch = button("Fetch it", "save", "soft", data_do="fetch", data_tab=tab, data_part="fetch", hidden="")
-    words = _EMPTY_RESULT if has_picture else _EMPTY.format(examples=examples)
+    words = _EMPTY_RESULT if has_picture else _EMPTY
     return f"""
 <section class="show" data-tab="{tab}" data-state="empty" aria-label="Pictures">
   <div id="{tab}_gallery" class="gallery" role="group" aria-label="Results"></div>
@@ -82,7 +68,7 @@ def frame(tab: str, has_picture: bool = False) -> str:
 
 _EMPTY = """<div class="empty for-prompt"><h2>Describe a picture</h2>
     <p>Write a prompt and press <kbd>Ctrl</kbd> <kbd>Enter</kbd>. Pictures appear here and are kept in the outputs folder.</p>
-    <ul class="examples" aria-label="Example prompts">{examples}</ul></div>
+    <ul class="examples" aria-label="Example prompts"></ul></div>
     <div class="empty without-prompt"><h2>Nothing drawn yet</h2>
     <p>This checkpoint reads no words. Choose what it shall draw and press <kbd>Ctrl</kbd> <kbd>Enter</kbd>.</p></div>"""
 _EMPTY_RESULT = """<div class="empty"><h2>Nothing drawn yet</h2>

@@ -144,7 +144,6 @@ const LW = (() => {
 
   /* buttons inside our own HTML: data-do names the action; other scripts add theirs */
   const actions = {
-    example(b) { const box = one(`#${b.dataset.tab}_prompt textarea`); if (box) write(box, b.dataset.text); },
     goto: b => openTab(b.dataset.tab),
     theme: () => setTheme(document.documentElement.dataset.theme === 'dark' ? 'light' : 'dark'),
     keys: showKeys,

@@ -32,6 +32,7 @@
       use.dataset.title = other;
       one('span', use).textContent = `Use ${other}`;
     }
+    LW.examples?.draw();
   }
   LW.facts = () => facts;
   LW.follow = next => {

@@ -3,13 +3,21 @@
 (() => {
   const { one, all, part, address } = LW;
   const offers = new Map(); /* tab -> what the server read */
+  const waiting = new Map(); /* tab -> who waits for its controls, first first */
   let count = 0;
   const mark = () => `${Date.now()} ${count++}`;
 
-  function set(tab, values) { LW.setBox(`${tab}_take`, JSON.stringify({ values, n: mark() })); }
+  /* resolves when the tab's controls have the values: to "", or to why they were not taken */
+  function set(tab, values) {
+    return new Promise(done => {
+      waiting.set(tab, [...waiting.get(tab) ?? [], done]);
+      LW.setBox(`${tab}_take`, JSON.stringify({ values, n: mark() }));
+    });
+  }
   function taken(tab, answer) {
-    if (answer?.message) return LW.stage.say(tab, answer.message);
-    setTimeout(LW.countTokens, 50);
+    if (answer?.message) LW.stage.say(tab, answer.message);
+    else setTimeout(LW.countTokens, 50);
+    waiting.get(tab)?.shift()?.(answer?.message ?? '');
   }
 
   function draw(tab) {

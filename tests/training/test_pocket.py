@@ -124,8 +124,9 @@ def test_the_judge_of_the_toys_goes_on_where_it_was_stopped(trained_on_both, spr
 
 
 def test_toys_need_their_sprites(trained, trained_on_both, sprites, tmp_path):
-    with pytest.raises(StartError, match="with --sprites"):
-        run_stage(tmp_path, "toy-judge")
+    for stage in ("toy-judge", "held-out"):
+        with pytest.raises(StartError, match=f"{stage} paints toys: say with --sprites"):
+            run_stage(tmp_path, stage)
     with pytest.raises(StartError, match=r"docs/pocket\.md says where the sprites come from"):
         run_stage(tmp_path, "render", sprites=tmp_path)
     with pytest.raises(StartError, match="holds scenes of toys and shapes, not of shapes"):

@@ -1,5 +1,6 @@
-"""The toys world: what is in a scene, how it is said, how it is painted, and who names it."""
+"""The toys world: what is in a scene, how it is said, how it is painted, who names it, and the scenes kept for measuring."""
 
+import json
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,11 +15,28 @@ from webui.checkpoints.tokenizer import clip_tokenizer
 from webui.contract.errors import StartError
 from webui.training.networks import PLACES
 from webui.training.options import MODELS
+from webui.training.scenes import to_tensor
+from webui.training.toys import held_out as kept
 from webui.training.toys import paint as painting
+from webui.training.toys.held_out import held_out_toys, write_held_out
 from webui.training.toys.judge import SHIPPED, ToyJudge, asked_of, load_toy_judge, named, save_toy_judge
 from webui.training.toys.paint import Painted, describe, paint, read_atlas
-from webui.training.toys.scene import BACKS, COLOURS, FLOORS, GROUNDS, SKIES, Kind, Toy, ToyScene, names, sample, table
-from webui.training.toys.words import OTHER_NAMES, caption, floor_words, with_article, wording
+from webui.training.toys.scene import (
+    BACKS,
+    COLOURS,
+    FLOORS,
+    GROUNDS,
+    LOVED,
+    SKIES,
+    Kind,
+    Toy,
+    ToyScene,
+    most_loved,
+    names,
+    sample,
+    table,
+)
+from webui.training.toys.words import OTHER_NAMES, caption, floor_words, held_out_wording, with_article, wording
 from webui.training.words import held_out
 
 CPU = torch.device("cpu")
@@ -103,7 +121,13 @@ def test_a_side_is_where_the_toy_stands():
 def test_the_table_comes_with_the_package():
     folder = files("webui.training.toys")
     assert len(table()) == len(set(names())) == 315
-    assert folder.joinpath("names.tsv").is_file() and folder.joinpath("judge.safetensors").is_file()
+    for file in ("names.tsv", "judge.safetensors", "held_out/scenes.json", "held_out/fox.webp", "held_out/LICENCE"):
+        assert folder.joinpath(file).is_file()
+
+
+def test_the_most_loved_come_first_and_none_is_forgotten():
+    assert [names()[number] for number in most_loved()[: len(LOVED)]] == list(LOVED)
+    assert sorted(most_loved()) == list(range(len(names())))
 
 
 # ---------------------------------------------------------------- words
@@ -186,6 +210,16 @@ def test_floors_are_called_by_colour_and_kind():
         *("red floor", "red checkered floor", "red striped floor"),
         *GROUNDS,
     ]
+
+
+def test_a_held_out_wording_tells_toy_floor_and_back():
+    for number in (0, 5, 41, 100):
+        each, text = held_out_wording(number, 50_000)
+        assert held_out(text) and each.seed >= 50_000 and len(each.toys) == 1
+        assert any(name in text for name in (each.toys[0].name, *OTHER_NAMES.get(each.toys[0].name, ())))
+        assert ("floor" in text) == (each.floor not in GROUNDS), text
+        assert ("wall" in text) == (each.back == "wall"), text
+        assert held_out_wording(number, each.seed) == (each, text)
 
 
 # ---------------------------------------------------------------- paint
@@ -304,3 +338,51 @@ def test_a_judge_survives_being_saved(tmp_path: Path):
         torch.testing.assert_close(
             load_toy_judge(tmp_path / "judge.safetensors")(picture)[0], judge(picture)[0], atol=0.02, rtol=0.02
         )
+
+
+# ---------------------------------------------------------------- held out
+
+
+def test_the_kept_scenes_are_48_toys_that_people_know_in_prompts_that_no_training_sees():
+    pack = held_out_toys(64)
+    assert [names()[number] for number in pack.numbers] == list(LOVED[:48])
+    assert len(pack.prompts) == 48 and all(map(held_out, pack.prompts))
+    assert sum(file.stat().st_size for file in kept.SHIPPED.iterdir()) < 1_800_000
+    rows = json.loads((kept.SHIPPED / "scenes.json").read_text("utf-8"))
+    for row, each, box in zip(rows, pack.scenes, pack.boxes, strict=True):
+        assert (row["name"], row["floor"], row["back"]) == (each.toys[0].name, each.floor, each.back)
+        assert held_out_wording(row["number"], row["seed"]) == (each, row["prompt"])
+        one = each.toys[0]
+        assert box == pytest.approx((one.left, one.foot - one.height, one.left + one.width, one.foot), abs=1e-3)
+
+
+def test_the_committed_judge_names_what_the_kept_scenes_show():
+    pack = held_out_toys(128)
+    seen = named(load_toy_judge(), to_tensor(pack.pictures)).numpy()
+    asked = np.asarray([asked_of(each) for each in pack.scenes])
+    right = (seen == asked) | (asked < 0)
+    assert (right.mean(0) >= (0.97, 0.95, 0.97, 0.97, 0.97)).all(), right.mean(0)
+
+
+def test_the_kept_scenes_are_the_same_at_every_size():
+    large, small = held_out_toys(256), held_out_toys(128)
+    assert large.pictures.shape == (48, 256, 256, 3) and large.depth.shape == (48, 128, 128)
+    assert small.pictures.shape == (48, 128, 128, 3) and small.depth.shape == (48, 64, 64)
+    assert small.pictures.dtype == np.uint8 and small.depth.dtype == large.depth.dtype == np.float16
+    halved = large.pictures.reshape(48, 128, 2, 128, 2, 3).mean((2, 4))
+    assert np.abs(halved - small.pictures).max() <= 0.5
+    for pack in (large, small):
+        assert (pack.depth.min((1, 2)) == 0).all() and (pack.depth.max((1, 2)) == 1).all()
+
+
+def test_scenes_that_are_painted_anew_are_read_as_they_were(sprites, tmp_path):
+    said: list[str] = []
+    write_held_out(tmp_path, sprites, said.append, count=2)
+    assert said[0].startswith("2 scenes with depth")
+    pack, shipped = held_out_toys(256, tmp_path), held_out_toys(256)
+    assert pack.prompts == shipped.prompts[:2] and pack.scenes == shipped.scenes[:2]
+    for picture, box, number in zip(pack.pictures, pack.boxes, pack.numbers, strict=True):
+        middle = picture[int((box[1] + box[3]) * 128), int((box[0] + box[2]) * 128)]
+        assert middle == pytest.approx(np.asarray(sprite_colour(number)), abs=2)
+    corner = (slice(None), slice(0, 4), slice(0, 4))
+    assert np.abs(pack.pictures[corner].astype(int) - shipped.pictures[:2][corner]).max() <= 1, "the same wall or sky"

@@ -6,13 +6,15 @@
     unet          U-Net and text encoder
     export        a checkpoint in diffusers layout
 
-Three more run only when asked for: `decoder` goes on with the autoencoder's decoder alone, `judge` and `toy-judge` train
-the networks that `webui evaluate` scores with. docs/pocket.md tells the numbers and what failed.
+Four more run only when asked for: `decoder` goes on with the autoencoder's decoder alone, `judge` and `toy-judge` train
+the networks that `webui evaluate` scores with, `held-out` paints the scenes of toys that it measures on. docs/pocket.md tells
+the numbers and what failed.
 """
 
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -26,6 +28,7 @@ from webui.training.judging import train_judge
 from webui.training.loop import read_state
 from webui.training.networks import make_text_encoder, make_unet
 from webui.training.recipe import Recipe
+from webui.training.toys.held_out import write_held_out
 from webui.training.toys.judge import train_toy_judge
 from webui.training.unet import train_unet
 from webui.training.worlds import Worlds
@@ -36,7 +39,7 @@ class PocketRecipe(Recipe):
 
     name = "pocket"
     stages = ("render", "autoencoder", "encode", "unet", "export")
-    asked_stages = ("decoder", "judge", "toy-judge")
+    asked_stages = ("decoder", "judge", "toy-judge", "held-out")
     samples: ClassVar = {
         "autoencoder": 30_000, "unet": 600_000, "decoder": 10_000, "judge": 256_000, "toy-judge": 560_000,
     }  # fmt: skip
@@ -140,18 +143,25 @@ class PocketRecipe(Recipe):
         )
 
     def _toy_judge(self) -> bool:
-        if self.options.sprites is None:
-            raise StartError("The judge of the toys learns from the toys' sprites: say where they lie with --sprites.")
         return train_toy_judge(
             self.state_of("toy-judge"),
             self.options.state / "toy-judge.safetensors",
-            self.options.sprites,
+            self._sprites(),
             self.goal("toy-judge"),
             self.arithmetic,
             self.batch("toy-judge"),
             self.named("toy-judge"),
             self.should_stop,
         )
+
+    def _held_out(self) -> bool:
+        write_held_out(self.options.state / "held_out", self._sprites(), self.named("held-out"))
+        return True
+
+    def _sprites(self) -> Path:
+        if self.options.sprites is None:
+            raise StartError(f"The stage {self.options.stage} paints toys: say with --sprites where their sprites lie.")
+        return self.options.sprites
 
     def _export(self) -> bool:
         """The running averages, as a checkpoint."""

@@ -43,6 +43,16 @@ TWO = 0.15
 TINTED = 0.12
 """Share of the toys that have a colour of their own; toys whose name tells a colour are left as they are."""
 
+LOVED = (
+    "fox", "raccoon", "cupcake", "taxi", "rocket", "cat", "dog", "panda", "robot", "penguin", "rabbit", "bear", "frog", "owl",
+    "tiger", "strawberry", "hamburger", "pizza", "teddy bear", "christmas tree", "unicorn", "koala", "lion", "pig", "monkey",
+    "chick", "bee", "butterfly", "octopus", "dolphin", "whale", "crab", "turtle", "elephant", "giraffe", "dragon",
+    "tyrannosaurus", "red apple", "banana", "watermelon slice", "avocado", "doughnut", "ice cream bowl", "birthday cake",
+    "cactus", "mushroom", "sunflower", "palm tree", "red car", "bus", "steam train", "airplane", "sailing boat", "house",
+    "castle", "snowman", "star", "ghost", "jack-o-lantern", "guitar",
+)  # fmt: skip
+"""What people like to see most, best first."""
+
 
 @dataclass(frozen=True)
 class Toy:
@@ -101,6 +111,13 @@ def table() -> tuple[Kind, ...]:
 @cache
 def names() -> tuple[str, ...]:
     return tuple(kind.name for kind in table())
+
+
+@cache
+def most_loved() -> tuple[int, ...]:
+    """All numbers: first those of LOVED, then the rest as they stand in the table."""
+    first = [names().index(name) for name in LOVED]
+    return (*first, *(number for number in range(len(names())) if number not in first))
 
 
 def sample(seed: int, number: int | None = None, alone: bool = False) -> ToyScene:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import numpy as np
 
-from webui.training.toys.scene import Toy, ToyScene
+from webui.training.toys.scene import Toy, ToyScene, sample
 from webui.training.words import held_out
 
 OTHER_NAMES: dict[str, tuple[str, ...]] = {
@@ -46,6 +48,8 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "light bulb": ("bulb",),
     "fir tree": ("pine tree",),
 }
+BARE = 0.14
+"""Share of the wordings of a lone toy that tell nothing of floor and back."""
 PREFIXES = ("", "", "", "", "", "", "a photo of ", "a picture of ", "an image of ", "a render of ", "a 3d render of ")
 
 
@@ -57,13 +61,25 @@ def caption(scene: ToyScene, rng: np.random.Generator, empty: float = 0.1) -> st
             return text
 
 
-def wording(scene: ToyScene, rng: np.random.Generator) -> str:
-    """One wording of the scene, held out or not."""
+def held_out_wording(number: int, first: int) -> tuple[ToyScene, str]:
+    """The first scene from that seed on, and its wording, of a lone toy with floor and back told, that no training sees."""
+    for seed in count(first):
+        scene = sample(seed, number, alone=True)
+        text = wording(scene, np.random.default_rng((7, seed, 0)), tells_all=True)
+        if held_out(text):
+            return scene, text
+    raise AssertionError("seeds do not end")
+
+
+def wording(scene: ToyScene, rng: np.random.Generator, tells_all: bool = False) -> str:
+    """One wording of the scene, held out or not; parts are left out at random unless it tells all."""
     style, has_floor, has_back = rng.uniform(), rng.uniform() < 0.7, rng.uniform() < 0.6
+    if tells_all:
+        style, has_floor, has_back = BARE + (1 - BARE) * style, True, True
     if len(scene.toys) == 2:
         return _wording_of_two(scene, rng, style, has_floor, has_back)
     noun = _noun(scene.toys[0], rng)
-    if style < 0.14:
+    if style < BARE:
         return noun if rng.uniform() < 0.3 else _pick(rng, "", "", "", "a picture of ", "a photo of ") + with_article(noun)
     if rng.uniform() < 0.1:
         noun = "toy " + noun

@@ -13,9 +13,12 @@ from tests.checkpoints.test_knows import write_knows
 from tests.conftest import POCKET
 from webui.api.access import Access
 from webui.api.server import build
+from webui.checkpoints.build import Identity
+from webui.checkpoints.catalog import Entry
 from webui.checkpoints.knows import Knows, read_knows
 from webui.commands import generate
-from webui.contract.parts import Parts
+from webui.contract.parts import Family, Parts
+from webui.engine.plan import depth_checkpoint
 from webui.engine.unheard import unheard
 from webui.flags import parse
 from webui.workspace.app import App, open_app
@@ -81,6 +84,24 @@ def test_the_job_is_drawn_and_carries_the_word_in_both_apis(client: TestClient, 
     settings = {"override_settings": {"sd_model_checkpoint": "telling"}}
     answer = client.post("/sdapi/v1/txt2img", json={"prompt": "a lighthouse", "steps": 1, **settings}).json()
     assert SAID in answer["info"].replace('\\"', '"')
+
+
+def test_depth_is_drawn_by_a_checkpoint_of_the_same_kind_whichever_is_listed_first(parts: Parts, tmp_path: Path) -> None:
+    small, deep = parts.families["sd1"], parts.families["sd2-depth"]
+
+    def entry(name: str, family: Family, told: Knows | None) -> Entry:
+        return Entry(name, name, tmp_path / name, 1, Identity(family), knows=told)
+
+    told = knows(tmp_path)
+    shelf = [entry("little-depth", deep, told), entry("real-depth", deep, None), entry("other-depth", deep, None)]
+
+    class Listed:
+        entries, resident = staticmethod(lambda: shelf), staticmethod(lambda: ["other-depth", "little-depth"])
+
+    assert depth_checkpoint(entry("little", small, told), Listed()).name == "little-depth"
+    assert depth_checkpoint(entry("real", small, None), Listed()).name == "other-depth"
+    del shelf[1:]
+    assert depth_checkpoint(entry("real", small, None), Listed()).name == "little-depth"
 
 
 def test_the_command_line_says_it_on_stderr(little: App, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -265,6 +265,7 @@ def test_a_picture_goes_to_every_tab_with_its_settings_and_hires_draws_it_larger
             is_shown(page, f"{tab}_seed", str(2**63 - 9))
             is_shown(page, f"{tab}_width", "72")
             assert page.locator(f"#{tab}_steps input[type=number]").input_value() == "3"
+    page.locator("#upscale_size", has_text="144 × 256").wait_for()  # by the factor, not its own size again
     page.locator("#tab_txt2img-button").click()
     page.locator("#txt2img_infotext").get_by_role("button", name="Hires").click()
     drawn = made(page, "txt2img", "Hires upscale: 2")

@@ -154,7 +154,8 @@ def _checkpoint(request: GenerationRequest, checkpoints: Checkpoints) -> tuple[E
 
 
 def depth_checkpoint(entry: Entry, checkpoints: Checkpoints) -> Entry:
-    """A checkpoint that reads depth: that one, else one that is in memory, else any.
+    """A checkpoint that reads depth: that one, else one of its kind (small and come with the program, or not), else any; of
+    several one that is in memory.
 
     Raises:
         FieldError: none does.
@@ -169,7 +170,7 @@ def depth_checkpoint(entry: Entry, checkpoints: Checkpoints) -> Entry:
             f"{entry.name} reads no depth, and no checkpoint here does. Put one, such as 512-depth-ema of SD 2, into "
             "models/Stable-diffusion.",
         )
-    return min(able, key=lambda other: other.title not in resident)
+    return min(able, key=lambda other: ((other.knows is None) != (entry.knows is None), other.title not in resident))
 
 
 def _schedule(name: str, parts: Parts) -> str:

@@ -13,6 +13,7 @@
     const isAlike = job.tab === to; /* its own tab takes all back */
     const kept = Object.entries(all).filter(([name, value]) => value !== null && !SETTINGS_STAY.has(name) && (isAlike || !HIRES.test(name)) && !/^extend_/.test(name));
     if (isAlike) return Object.fromEntries(kept);
+    if (to === 'upscale') return Object.fromEntries(kept.filter(([name]) => !/^(width|height|tile)$/.test(name))); /* there they ask for a size, and by default a factor does */
     return { ...Object.fromEntries(kept), ...(isMaking ? { width: Math.min(8192, Math.max(64, image.width)), height: Math.min(8192, Math.max(64, image.height)) } : {}) };
   }
   const pictureOf = (job, image) => address(`api/v1/jobs/${encodeURIComponent(job.id)}/images/${image.index}.png`);

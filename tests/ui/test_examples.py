@@ -6,6 +6,7 @@ import json
 import re
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ from tests.checkpoints.test_knows import write_knows
 from tests.conftest import POCKET
 from tests.ui.conftest import Server, started, visiting
 from tests.ui.test_following import choose
-from webui.checkpoints.knows import Example, read_knows
+from webui.checkpoints.build import Identity
+from webui.checkpoints.catalog import Entry
+from webui.checkpoints.knows import Example, Knows, read_knows
+from webui.contract.parts import Parts
+from webui.contract.request import enlarge_request_from, request_from
 from webui.ui import examples
 
 EXAMPLES = [{"prompt": "a fox on grass", "seed": 3}, {"prompt": "a <b>red</b> sphere", "seed": 2**31}]
@@ -43,6 +48,43 @@ def test_a_thumbnail_has_the_name_of_its_prompt_and_seed() -> None:
     assert examples.file(Example("A fox, on ../grass!", 3)) == "examples/a-fox-on-grass-3.webp"
     assert examples.file(Example("狐", 3)) == "examples/-3.webp"
     assert len(examples.file(Example("fox " * 5000, 3))) < 120
+
+
+def entry(name: str, family: str, parts: Parts, knows: Knows | None) -> Entry:
+    return Entry(name, name, Path(name), 1, Identity(parts.families[family]), knows=knows)
+
+
+def test_a_picture_to_try_is_drawn_by_what_came_with_the_program_as_far_as_it_is_there(tmp_path: Path, parts: Parts) -> None:
+    knows = read_knows(write_knows(tmp_path))
+    small, filling, deep, larger = (
+        entry(name, family, parts, knows)
+        for name, family in (("small", "sd1"), ("filling", "sd1-inpaint"), ("deep", "sd2-depth"), ("larger", "sd-x4"))
+    )
+    others = [entry(f"real-{family}", family, parts, None) for family in ("sd1", "sd1-inpaint", "sd2-depth", "sd-x4")]
+
+    def drawers(chosen: Entry, *entries: Entry) -> dict[str, str]:
+        found = {tab: examples.drawer(tab, chosen, [*others, *entries]) for tab in examples.DOES}
+        return {tab: found_one.name for tab, found_one in found.items() if found_one}
+
+    assert drawers(small, small) == {"img2img": "small", "inpaint": "small"}
+    assert drawers(small, small, filling, deep, larger) == {
+        "img2img": "small", "inpaint": "filling", "depth": "deep", "upscale": "larger",
+    }  # fmt: skip
+    assert drawers(small, small, replace(filling, error="broken"))["inpaint"] == "small"
+    assert drawers(others[0], small, filling, deep, larger) == {}
+    upscale = next(one for one in examples.TRIES if one.tab == "upscale")
+    assert examples.values(upscale, larger)["upscaler"] == "larger" and examples.values(upscale, larger)["scale"] == 4.0
+    assert examples.values(upscale, None) == {"upscaler": "Lanczos", "scale": 4.0}
+
+
+def test_every_control_that_a_try_sets_is_one_of_its_tab_and_takes_the_value(parts: Parts, tmp_path: Path) -> None:
+    small = entry("small", "sd1", parts, read_knows(write_knows(tmp_path)))
+    for one in examples.TRIES:
+        if one.tab == "upscale":
+            assert enlarge_request_from(examples.values(one, None)).scale == 4
+        else:
+            assert request_from(examples.values(one, small)).prompt == one.prompt
+    assert [one.tab for one in examples.TRIES] == list(examples.DOES)
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +169,47 @@ def test_a_prompt_of_unknown_words_is_drawn_and_the_page_says_what_the_checkpoin
     page.locator("#txt2img_generate").click()
     drawn(page, "txt2img", "a fox in a lighthouse")
     assert page.locator("#txt2img_notes").is_hidden()
+
+
+TRIED = [one for one in examples.TRIES if one.tab in ("img2img", "inpaint", "upscale")]  # the base checkpoint draws these
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("one", TRIED, ids=lambda one: one.tab)
+def test_one_click_opens_a_picture_and_leads_to_a_result_that_can_be_compared(page: Any, server: Server, one: Any) -> None:
+    choose(page, "telling", "Pocket")
+    offered(page, PROMPTS)
+    page.locator(f"#tab_{one.tab}-button").click()
+    card = page.locator(f"#{one.tab}_image .try", has_text=one.words)
+    card.wait_for()
+    assert card.locator("img").evaluate_all("all => all.map(img => img.complete && img.naturalWidth > 0)") == [True, True]
+    if one.tab != "upscale":
+        page.locator(f"#{one.tab}_steps input[type=number]").fill("2")
+    card.click()
+    drawn(page, one.tab, one.prompt if one.tab != "upscale" else "Lanczos")
+    sent = last_job(server)["request"]
+    assert sent["image"] and bool(sent.get("mask")) == bool(one.mask)
+    if one.tab != "upscale":
+        assert (sent["prompt"], sent["seed"], sent["steps"], sent["width"]) == (one.prompt, str(one.seed), 2, 128)
+        assert page.locator(f"#{one.tab}_prompt textarea").input_value() == one.prompt
+        assert page.locator(f"#{one.tab}_seed input").input_value() == "-1"
+    state = page.evaluate(f"LW.painter.state('{one.tab}')")
+    assert state["image"] == sent["image"] and state["hasMask"] == bool(one.mask)
+    page.locator(f"#{one.tab}_stage").get_by_role("button", name="Compare").wait_for()
+    page.locator(f"#{one.tab}_board [data-view=paint]").first.click()
+    assert card.is_hidden()
+
+
+@pytest.mark.browser
+def test_a_try_is_only_offered_where_nothing_was_typed_and_the_checkpoint_came_with_the_program(page: Any) -> None:
+    choose(page, "telling", "Pocket")
+    offered(page, PROMPTS)
+    page.locator("#tab_inpaint-button").click()
+    card = page.locator("#inpaint_image .try")
+    card.wait_for()
+    page.locator("#inpaint_prompt textarea").fill("mine")
+    card.wait_for(state="hidden")
+    page.locator("#inpaint_prompt textarea").fill("")
+    card.wait_for()
+    choose(page, "silent", "Pocket")
+    card.wait_for(state="hidden")

@@ -127,7 +127,8 @@ def frame(tab: str, mode: Mode, words: Words, blank: str = "") -> str:
     <i class="pt-ring" data-part="ring" hidden></i><i class="pt-cross" data-part="cross" hidden></i>
     <div class="pt-empty" data-part="empty"><div class="empty"><h2>{escape(words.title)}</h2><p>{escape(words.about)}</p>
       <p class="pt-start">{start}</p>
-      <p class="hint">Or drop a picture here, or paste one with <kbd>Ctrl</kbd> <kbd>V</kbd>.</p></div></div>
+      <p class="hint">Or drop a picture here, or paste one with <kbd>Ctrl</kbd> <kbd>V</kbd>.</p>
+      <div class="try-place" data-tab="{tab}"></div></div></div>
     <div class="pt-drop" aria-hidden="true"><span>Drop the picture</span></div>
   </div>
   <div class="pt-notices">{_notice("message", "", "", "alert")}{_notice("note", "", "")}{offer}</div>

@@ -11,6 +11,7 @@ from webui.checkpoints.catalog import Entry
 from webui.checkpoints.labels import names
 from webui.contract.errors import FieldError, WebUIError
 from webui.contract.parts import Family
+from webui.engine.plan import depth_checkpoint
 from webui.engine.sizes import enlarge
 from webui.ui import examples
 from webui.ui.fields import VARYING
@@ -126,7 +127,7 @@ def facts_of(app: App, title: str = "") -> dict[str, Any]:
     family = family_of(app, title)
     if family is None:
         plain = ["prompt", "negative_prompt", "width", "height"]
-        return {"reads": plain, "tabs": {}, "native": 512, "step": 8, "examples": []}
+        return {"reads": plain, "tabs": {}, "native": 512, "step": 8, "examples": [], "tries": {}}
     fields = reads(app, family) | ({"sizes"} if family.sizes else set())
     tabs = {}
     for tab, why in SERVES.items():
@@ -134,22 +135,24 @@ def facts_of(app: App, title: str = "") -> dict[str, Any]:
         refused = why(family)
         tabs[tab] = {"why": refused.words, "other": other, "goto": refused.tab}
     served = not tabs["txt2img"]["why"] and "prompt" in family.inputs
+    entry = app.checkpoints.find(title)
     return {
         "reads": sorted(fields),
         "tabs": tabs,
         "native": family.native_size,
         "step": max(8, family.size_step),
-        "examples": examples.prompts(app.checkpoints.find(title).knows) if served else [],
+        "examples": examples.prompts(entry.knows) if served else [],
+        "tries": examples.tries(entry, _whole(app)),
     }
 
 
 def depth_title(app: App, title: str = "") -> str:
-    """The checkpoint that draws by depth: the chosen one ("" is the one in use) where it reads depth, else one that is
-    there; "" where there is none."""
-    chosen = family_of(app, title)
-    if chosen is not None and "depth" in chosen.inputs:
-        return title
-    return next((entry.title for entry in _whole(app) if entry.family and "depth" in entry.family.inputs), "")
+    """The checkpoint that draws by depth: the chosen one ("" is the one in use) where it reads depth, else the one that the
+    job takes; "" where there is none."""
+    try:
+        return depth_checkpoint(app.checkpoints.find(title), app.checkpoints).title
+    except WebUIError:
+        return ""
 
 
 def size_choices(family: Family | None) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from webui.contract import infotext
 from webui.contract.errors import FieldError, WebUIError
-from webui.contract.request import request_from, request_to_dict
+from webui.contract.request import enlarge_request_from, request_from, request_to_dict
 from webui.ui.controls import IN_PAGE, QUIET, Controls
 from webui.ui.fields import ENLARGING, FIELDS
 from webui.ui.quiet_gradio import gr
@@ -36,14 +36,14 @@ def taker(tab: str, made: Controls) -> None:
     """The box TAB_take: {"values": fields of a request}. Only controls of those fields change."""
     box = _box(f"{tab}_take")
     answer = gr.JSON(None, visible=False)
-    table = ENLARGING if tab == "upscale" else FIELDS
+    table, made_of = (ENLARGING, enlarge_request_from) if tab == "upscale" else (FIELDS, request_from)
     names = list(made)
 
     def take(text: str) -> list[Any]:
         try:
             asked = json.loads(text)
-            values = {name: value for name, value in from_json(asked["values"]).items() if name in FIELDS}
-            request = request_from(values)
+            values = {name: value for name, value in from_json(asked["values"]).items() if name in table}
+            request = made_of(values)
         except WebUIError as error:
             return [{"message": f"These settings were not taken. {error}"}, *[gr.skip()] * len(names)]
         except (ValueError, KeyError, TypeError, AttributeError):

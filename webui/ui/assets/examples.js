@@ -17,6 +17,22 @@
         return element('li', {}, card);
       }));
     }
+    drawTries();
+  }
+  /* tries: {tab: {words, values, seed, checkpoint, picture, mask, result}} for what comes with the program */
+  function drawTries() {
+    const { tries = {} } = LW.facts();
+    for (const place of all('.try-place')) {
+      const one = tries[place.dataset.tab], key = JSON.stringify(one ?? '');
+      if (place.dataset.key === key) continue;
+      place.dataset.key = key;
+      if (!one) { place.replaceChildren(); continue; }
+      const words = element('span', { className: 'try-words' }, element('strong', { textContent: 'Try it' }), element('span', { textContent: one.words }));
+      if (one.checkpoint) words.append(element('span', { className: 'hint', textContent: `with ${one.checkpoint}` }));
+      const card = element('button', { type: 'button', className: 'try' }, ...thumbs(one.picture), element('i', { className: 'try-to' }), ...thumbs(one.result), words);
+      Object.assign(card.dataset, { do: 'try', tab: place.dataset.tab });
+      place.replaceChildren(card);
+    }
   }
   function thumbs(picture) {
     if (!picture) return [];
@@ -31,13 +47,22 @@
     once.set(tab, only);
     one(`#${tab}_generate`).click();
   }
+  LW.actions.try = async b => {
+    const { tab } = b.dataset, one = LW.facts().tries[tab];
+    b.disabled = true;
+    try {
+      const [blob, maskBlob] = await Promise.all([one.picture, one.mask].map(path => path && fetch(address(path)).then(answer => answer.blob())));
+      await LW.painter.set(tab, { blob: new File([blob], 'Example', { type: blob.type }), maskBlob: maskBlob || undefined });
+      await start(tab, one.values, { seed: one.seed, checkpoint: one.checkpoint });
+    } catch { LW.note('Not connected'); } finally { b.disabled = false; }
+  };
   LW.actions.example = b => start('txt2img', { prompt: b.dataset.prompt }, { seed: b.dataset.seed });
 
   /* what goes with a press of Generate */
   LW.given = async (tab, hasPicture) => {
     const only = once.get(tab);
     once.delete(tab);
-    return { ...(hasPicture ? await LW.board.collect(tab) : {}), ...(only ? { once: only } : {}) };
+    return { ...(hasPicture ? await LW.board.collect(tab, Boolean(only)) : {}), ...(only ? { once: only } : {}) };
   };
   LW.examples = { draw };
 })();

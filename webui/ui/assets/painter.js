@@ -381,6 +381,7 @@
       painter.draw();
       waiting.get(tab)?.();
       waiting.delete(tab);
+      LW.examples?.draw();
       return painter.ready;
     },
     state: tab => painters.get(tab)?.state() ?? { image: '', mask: '', width: 0, height: 0, hasImage: false, hasMask: false },

@@ -214,3 +214,22 @@ def test_where_the_picture_itself_is_painted_at_its_border_the_room_is_left_as_i
     image, drawn = Image.new("RGB", (100, 50), (100, 150, 200)), Image.new("RGB", (100, 50), (140, 100, 0))
     mask = Image.new("L", (100, 50), 255)
     assert masks.joined(drawn, image, drawn, mask, (0, 0, 60, 50)).tobytes() == drawn.tobytes()
+
+
+def test_a_drift_of_the_colours_is_evened_out_inside_the_mask_only() -> None:
+    image = Image.fromarray(np.tile(np.linspace(40, 200, 64, dtype=np.uint8)[None, :, None], (64, 1, 3)))
+    mask = Image.new("L", image.size, 0)
+    mask.paste(255, (20, 20, 44, 44))
+    drawn = Image.fromarray(np.array(image) - np.array([12, 0, 8], dtype=np.uint8))
+    even = np.array(masks.evened(drawn, image, mask)).astype(int)
+    inside = np.array(mask) > 0
+    assert np.abs(even - np.array(image).astype(int))[inside].max() <= 2
+    assert np.array_equal(even[~inside], np.array(drawn).astype(int)[~inside])
+
+
+def test_another_thing_that_was_drawn_around_the_mask_tells_nothing_of_its_colours() -> None:
+    image, drawn = Image.new("RGB", (64, 64), (230, 230, 230)), Image.new("RGB", (64, 64), (20, 20, 20))
+    mask = Image.new("L", image.size, 0)
+    mask.paste(255, (20, 20, 44, 44))
+    assert np.array_equal(np.array(masks.evened(drawn, image, mask)), np.array(drawn))
+    assert masks.evened(drawn, image, Image.new("L", image.size, 255)) is drawn

@@ -139,6 +139,8 @@ def finished(canvas: Canvas, drawn: Image.Image, request: GenerationRequest) -> 
     # Soft inpainting has changed every pixel as much as the mask says, so it only fades in where the mask begins.
     share = canvas.own_mask or canvas.mask
     share = share.point(_faded) if request.soft else share
+    if canvas.part_mask is not None and not request.soft and drawn.size == canvas.part.size:
+        drawn = masks.evened(drawn, canvas.part, canvas.part_mask)
     done = masks.pasted(canvas.image, drawn, share, canvas.place)
     if canvas.old is None:
         return done

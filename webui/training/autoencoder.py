@@ -40,6 +40,9 @@ class Kind:
     """Which autoencoder, and how it is trained."""
 
     make: Callable[[], Autoencoder] = make_autoencoder
+    start: Callable[[Autoencoder], None] = start_linear
+    """How it begins."""
+    rate: float = RATE
     scale: float = SCALE
     """That its latents are multiplied by, after which their deviation is 1."""
     crop: int = 0
@@ -63,9 +66,9 @@ def train_autoencoder(
     """Train encoder and decoder, or go on from the state. True when the goal is reached; then `result` is written."""
     torch.manual_seed(SEED)
     network = kind.make()
-    start_linear(network)
+    kind.start(network)
     arithmetic.put(network)
-    learner = Learner({"autoencoder": network}, list(network.parameters()), RATE, AVERAGE_RATE)
+    learner = Learner({"autoencoder": network}, list(network.parameters()), kind.rate, AVERAGE_RATE)
     if (state := read_state(state_file)) is not None:
         learner.load(state)
 

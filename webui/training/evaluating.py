@@ -6,12 +6,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from webui.contract.errors import FieldError, UnknownNameError
-from webui.training.evaluations import pocket
+from webui.training.evaluations import depth, inpainting, pocket, tiny, upscaler
 from webui.training.options import EvaluateOptions
 from webui.training.table import Row, summary, verdict
 
 Measure = Callable[[EvaluateOptions, Callable[[str], None]], list[Row]]
-EVALUATIONS: dict[str, Measure] = {"pocket": pocket.measure}
+EVALUATIONS: dict[str, Measure] = {
+    "pocket": pocket.measure,
+    "inpainting": inpainting.measure,
+    "depth": depth.measure,
+    "upscaler": upscaler.measure,
+    "tiny": tiny.measure,
+}
 ALL = "all"
 
 

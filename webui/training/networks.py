@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as functional
 from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -190,6 +191,81 @@ def _start_convolution(name: str, conv: nn.Conv2d, generator: torch.Generator) -
         conv.weight.mul_(0.2)
         conv.bias.zero_()
         conv.weight[same, same, 0, 0] += 1
+
+
+@torch.no_grad()
+def start_carrying(network: Autoencoder) -> None:
+    """Begin an autoencoder as one that passes the mean colour of each cell through and draws it smoothly.
+
+    Six channels carry red, green and blue and their negatives, since silu(x) - silu(-x) = x; residual branches are nearly
+    silent; constants beside them keep the scale of the group norms steady. Needs 4 norm groups, and groups of 7 channels in
+    front of the latents. Our f = 4 stands at 24 dB so before the first step, and at 10 with `start_linear`.
+    """
+    encoder, decoder = network.encoder, network.decoder
+    for module in network.modules():
+        if isinstance(module, ResnetBlock2D):
+            module.conv2.weight.mul_(QUIET)
+            module.conv2.bias.zero_()
+    signs = torch.cat([torch.eye(3), -torch.eye(3)])
+    box, tent = torch.zeros(3, 3), torch.tensor([1.0, 2.0, 1.0]) / 4
+    box[:2, :2] = 0.25
+    _carry(encoder.conv_in, 0)
+    encoder.conv_in.weight[:6, :, 1, 1] = signs
+    for block in encoder.down_blocks:
+        _carry_through(block.resnets, block.downsamplers, box)
+    for block in decoder.up_blocks:
+        _carry_through(block.resnets, block.upsamplers, tent[:, None] * tent[None])
+
+    constants = torch.tensor([STEADY, -STEADY]).repeat(64)
+    group = encoder.conv_norm_out.num_channels // encoder.conv_norm_out.num_groups
+    last = encoder.down_blocks[-1].resnets[0].conv_shortcut
+    last.weight[6:group], last.bias[6:group] = 0, constants[: group - 6]
+    size = ((6 * 0.3 + (group - 6) * STEADY**2) / group) ** 0.5
+    out = encoder.conv_out
+    out.weight.mul_(0.3)
+    out.bias.zero_()
+    out.weight[:LATENT_CHANNELS, :group] = 0
+    out.weight[:3, :6, 1, 1] = torch.cat([OPPONENT, -OPPONENT], 1) * size
+    out.weight[3] *= 6
+    for conv in (network.quant_conv, network.post_quant_conv):
+        conv.weight[:, :, 0, 0] = torch.eye(conv.out_channels)
+        conv.bias.zero_()
+    _carry(decoder.conv_in, 0)
+    decoder.conv_in.weight[:6, :3, 1, 1] = signs @ torch.linalg.inv(OPPONENT)
+
+    group = decoder.conv_norm_out.num_channels // decoder.conv_norm_out.num_groups
+    short, out = decoder.up_blocks[-1].resnets[0].conv_shortcut, decoder.conv_out
+    out.weight.mul_(0.1)
+    out.bias.zero_()
+    size = ((2 * 0.3 + (group - 2) * STEADY**2) / group) ** 0.5
+    for colour in range(3):
+        at = colour * group
+        short.weight[at : at + group], short.bias[at : at + group] = 0, 0
+        short.weight[at, colour], short.weight[at + 1, 3 + colour] = 1, 1
+        short.bias[at + 2 : at + group] = constants[: group - 2]
+        out.weight[:, at : at + group] = 0
+        out.weight[colour, at, 1, 1], out.weight[colour, at + 1, 1, 1] = size, -size
+
+
+QUIET, STEADY = 0.1, 1.5
+OPPONENT = torch.tensor([[0.9, 0.9, 0.9], [1.3, 0.0, -1.3], [-0.8, 1.6, -0.8]])
+"""The first three latents of red, green and blue: light, and two differences."""
+
+
+def _carry(conv: nn.Conv2d, taps: Tensor | float) -> None:
+    """The first six channels go through by themselves, with these taps."""
+    assert conv.bias is not None
+    conv.weight[:6], conv.bias[:6] = 0, 0
+    for i in range(6 if isinstance(taps, Tensor) else 0):
+        conv.weight[i, i] = taps
+
+
+def _carry_through(blocks: nn.ModuleList, resamplers: nn.ModuleList | None, taps: Tensor) -> None:
+    for block in blocks:
+        if block.conv_shortcut is not None:
+            _carry(block.conv_shortcut, torch.ones(1, 1))
+    for resampler in resamplers or ():
+        _carry(resampler.conv, taps)
 
 
 @torch.no_grad()

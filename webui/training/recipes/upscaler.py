@@ -38,6 +38,7 @@ from webui.training.networks import (
     make_large_autoencoder,
     make_upscaler,
     mean_latents,
+    start_carrying,
     start_linear,
 )
 from webui.training.recipe import Recipe
@@ -50,7 +51,7 @@ SIZE, BY = 256, 4
 PART = 32
 """Side of the part of the latents that a step sees."""
 PACK = 20
-KIND = Kind(make_large_autoencoder, LARGE_SCALE, crop=96)
+KIND = Kind(make_large_autoencoder, start_carrying, 6e-4, LARGE_SCALE, crop=96)
 TOWARDS_NOISE = 0.6
 """Exponent of the drawn time: few steps are taken, so the first of them count most."""
 UNHEARD = 0.15

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from tests.checkpoints.sparse import write_sparse
 from tests.shared import shared_names
+from webui.checkpoints.depth import SmallDepthEstimator
 from webui.checkpoints.download import Shelf
 from webui.checkpoints.files import read_tensors
 from webui.checkpoints.identify import identify
 from webui.checkpoints.load import load, sorted_out
 from webui.checkpoints.model import Model
 from webui.checkpoints.networks import build
-from webui.contract.errors import CheckpointReadError, MissingFileError
+from webui.contract.errors import CheckpointReadError
 from webui.contract.parts import Parts
 from webui.contract.result import CheckpointName
 
@@ -214,14 +215,14 @@ def test_a_depth_estimator_comes_from_the_shelf_where_the_file_holds_none(
     reference_checkpoints: Path, parts: Parts, tmp_path: Path
 ) -> None:
     case = opened("sd2-depth-a", reference_checkpoints, parts)
-    assert case.model.depth is None
     model = load(case.path, case.identity, "x", CheckpointName("x"), Shelf([tmp_path]))
     assert model.depth is not None
-    with pytest.raises(MissingFileError, match="webui fetch depth-estimator"):
-        model.depth()
+    assert model.depth.is_small
+    assert isinstance(model.depth(), SmallDepthEstimator), "the one that comes with the program"
     place = tmp_path / "depth" / "dpt-hybrid-midas"
     place.mkdir(parents=True)
     (place / "config.json").write_text("{}")
     wanted = {key.removeprefix("network."): tensor.shape for key, tensor in build("depth", {}).state_dict().items()}
     write_sparse({key: (list(shape), "F32") for key, shape in wanted.items()}, place / "model.safetensors")
+    assert not model.depth.is_small
     assert sum(parameter.numel() for parameter in model.depth().parameters()) == sum(shape.numel() for shape in wanted.values())

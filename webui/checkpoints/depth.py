@@ -1,11 +1,14 @@
-"""The small depth estimator that comes with the program, for checkpoints that have none of their own.
+"""Where an estimate of depth comes from: the checkpoint's own network, one that was fetched, or the small one that comes with
+the program.
 
-It was trained on the worlds of the pocket checkpoint (`webui train depth --stage estimator`): toys and shapes on a floor.
-On photographs MiDaS, which SD 2's own file holds, sees far more.
+The small one was trained on the worlds of the pocket checkpoint (`webui train depth --stage estimator`): toys and shapes
+on a floor. On photographs MiDaS, which SD 2's own file holds, sees far more.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +16,46 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from webui.checkpoints.download import Shelf
+from webui.checkpoints.folder import weights
+from webui.checkpoints.networks import assign, build
+
+
+@dataclass(frozen=True)
+class DepthSource:
+    """The depth estimator of a checkpoint, read when it is first needed.
+
+    Args:
+        own: reads the one that the checkpoint holds; None: it holds none.
+        path: of the checkpoint; a fetched estimator beside it comes first.
+        shelf: where a fetched one may lie.
+    """
+
+    own: Callable[[], nn.Module] | None
+    path: Path
+    shelf: Shelf | None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether there is none but the one that comes with the program."""
+        return self.own is None and self._fetched is None
+
+    @property
+    def _fetched(self) -> Path | None:
+        return None if self.shelf is None else self.shelf.find("depth-estimator", self.path)
+
+    def __call__(self) -> nn.Module:
+        """(1, 3, H, W) in [-1, 1] -> (1, 1, h, w), larger is nearer."""
+        if self.own is not None:
+            return self.own()
+        folder = self._fetched
+        if folder is None:
+            return small_estimator()
+        # Intel/dpt-hybrid-midas, a folder with the network's weights in transformers' names
+        state = {f"network.{key}": tensor for key, tensor in weights(folder).items()}
+        return assign(build("depth", {}), state, folder.name).float()
+
 
 WEIGHTS = Path(__file__).parent / "data" / "depth.safetensors"
 

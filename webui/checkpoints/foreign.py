@@ -58,7 +58,7 @@ def what_else(path: Path, header: Header) -> str:
     if set(names) <= {"clip_l", "clip_g"}:
         return f"{path.name} is not a checkpoint but an embedding. It belongs into embeddings."
     if all(len(header.shapes[name]) in (1, 4) for name in names) and "1.weight" in names:
-        return f"{path.name} is not a checkpoint but a tiny autoencoder (TAESD). It is not read here."
+        return f"{path.name} is not a checkpoint but a tiny autoencoder (TAESD). It belongs into VAE-approx."
     if any(name.startswith(UNET) for name in names):
         return f"{path.name} is not a whole checkpoint: it holds a U-Net that is not complete, or of an unknown architecture."
     return f"{path.name} is not a checkpoint: it holds no U-Net. Its first tensor is {names[0][:80]}."

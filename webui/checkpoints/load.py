@@ -16,12 +16,14 @@ from torch import Tensor, nn
 
 from webui.checkpoints import configuration, layout
 from webui.checkpoints.build import Identity
+from webui.checkpoints.depth import DepthSource
 from webui.checkpoints.download import Shelf
 from webui.checkpoints.files import Shapes, read_tensors
-from webui.checkpoints.folder import load_folder, weights
+from webui.checkpoints.folder import load_folder
 from webui.checkpoints.model import Model
-from webui.checkpoints.networks import assign, build, load_part
+from webui.checkpoints.networks import load_part
 from webui.checkpoints.pickled import read_sequence
+from webui.checkpoints.tiny import TinySource
 from webui.contract.errors import CheckpointReadError
 from webui.contract.parts import Family
 from webui.contract.result import CheckpointName
@@ -49,7 +51,8 @@ def load(path: Path, identity: Identity, title: str, name: CheckpointName, shelf
             held.encoders,
             noise_levels(family),
             statistics=held.statistics,
-            depth=held.depth or _depth(path, identity, False, shelf),
+            depth=_depth(path, identity, held.depth, shelf),
+            tiny=_tiny(family, shelf),
             path=path,
             shelf=shelf,
         )
@@ -70,7 +73,8 @@ def load(path: Path, identity: Identity, title: str, name: CheckpointName, shelf
         networks,
         noise_levels(family, _own_products(path, tensors)),
         statistics=_statistics(path, identity, shelf),
-        depth=_depth(path, identity, "depth" in parts, shelf),
+        depth=_depth(path, identity, partial(_depth_of_file, path, identity) if "depth" in parts else None, shelf),
+        tiny=_tiny(family, shelf),
         path=path,
         shelf=shelf,
     )
@@ -163,22 +167,19 @@ def read_statistics(file: Path) -> dict[str, Tensor]:
     return {"image_mean": pair[0].float().clone(), "image_deviation": pair[1].float().clone()}
 
 
-def _depth(path: Path, identity: Identity, is_here: bool, shelf: Shelf | None) -> Callable[[], nn.Module] | None:
-    """How a depth estimator comes about, when one is first needed: from this file, or from the shelf."""
-    if "depth" not in identity.family.conditioners:
-        return None
-    if is_here:
-        return partial(_depth_of_file, path, identity)
-    return None if shelf is None else partial(_depth_of_shelf, shelf, path)
+def _depth(path: Path, identity: Identity, own: Callable[[], nn.Module] | None, shelf: Shelf | None) -> DepthSource | None:
+    """How a depth estimator comes about.
+
+    Args:
+        own: reads the one that the checkpoint holds; None: it holds none.
+    """
+    return DepthSource(own, path, shelf) if "depth" in identity.family.conditioners else None
+
+
+def _tiny(family: Family, shelf: Shelf | None) -> TinySource | None:
+    return None if shelf is None else TinySource(family, shelf.folders)
 
 
 def _depth_of_file(path: Path, identity: Identity) -> nn.Module:
     tensors = read_tensors(path)
     return load_part(sorted_out(path, tensors, identity).parts["depth"], tensors, path.name).float()
-
-
-def _depth_of_shelf(shelf: Shelf, path: Path) -> nn.Module:
-    """Intel/dpt-hybrid-midas, a folder with the network's configuration and weights in transformers' names."""
-    folder = shelf.need("depth-estimator", path)
-    state = {f"network.{key}": tensor for key, tensor in weights(folder).items()}
-    return assign(build("depth", {}), state, folder.name).float()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from webui.checkpoints.depth import DepthSource
 from webui.checkpoints.download import Shelf
+from webui.checkpoints.tiny import TinySource
 from webui.contract.parts import Family
 from webui.contract.result import CheckpointName
 
@@ -54,9 +56,11 @@ class Model:
     """(T,) float32 on the CPU, rising: the noise levels that it was trained on"""
     statistics: Mapping[str, Tensor] = field(default_factory=dict)
     """"image_mean" and "image_deviation" (D,), of the image embeddings that unCLIP was trained on"""
-    depth: Callable[[], nn.Module] | None = None
-    """Loads the depth estimator when it is first needed, from the file or from the shelf (MissingFileError):
-    webui.checkpoints.encoders.DepthEstimator, (1, 3, H, W) in [-1, 1] -> (1, 1, h, w). None: the family reads no depth"""
+    depth: DepthSource | None = None
+    """Loads the depth estimator when it is first needed: (1, 3, H, W) in [-1, 1] -> (1, 1, h, w). None: the family reads no
+    depth"""
+    tiny: TinySource | None = None
+    """Reads a tiny decoder for previews, where there is one"""
     path: Path | None = None
     """The file or folder it was read from; what is looked for beside it comes first"""
     shelf: Shelf | None = None
@@ -64,7 +68,7 @@ class Model:
     memory_format: torch.memory_format = torch.contiguous_format
     encodings: Memo = field(default_factory=lambda: Memo(256))
     fits: Memo = field(default_factory=lambda: Memo(8))
-    """What was fitted to these weights once (the preview's colours)."""
+    """What was fitted to these weights once (the preview's colours), or read for them (its decoder)."""
 
     @property
     def device(self) -> torch.device:

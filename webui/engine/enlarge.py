@@ -150,7 +150,6 @@ def depth_of(image: Image.Image, checkpoints: Checkpoints, name: str = "") -> Im
 
     Raises:
         FieldError: no checkpoint here reads depth.
-        MissingFileError: its estimator is a file of its own, and not here.
     """
     entry = plan.depth_checkpoint(checkpoints.find(name), checkpoints)
     shown = plain(image)

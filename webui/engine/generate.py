@@ -18,6 +18,7 @@ from webui.contract.request import GenerationRequest
 from webui.contract.result import CheckpointName, GeneratedImage
 from webui.engine import autoencoder, plan
 from webui.engine.canvas import Canvas, Pictures, canvas_of, finished, no_pictures
+from webui.engine.conditioners.pictures import depth_note
 from webui.engine.conditioning import condition, seen_through
 from webui.engine.guidance import guide
 from webui.engine.hires import Painted, Repainting
@@ -94,6 +95,7 @@ class Studio:
                         tiles = tiles_of(model.family, canvas.padded, one.request.tile, model.device)
                         start, canvases = self.start(one, canvas, model, batch, before, tiles)
                         inputs = read(one.request, model.family, self.pictures, canvas)
+                        canvases = [replace(each, notes=(*each.notes, *depth_note(model, inputs))) for each in canvases]
                         table = table_of(model)
                         walk = begin(one.request, batch, model, table, self.parts, inputs, start, one.steps, tiles.autoencoder)
                     if one.steps:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-from webui.checkpoints.depth import WEIGHTS, SmallDepthEstimator
+from webui.checkpoints.depth import SmallDepthEstimator
 from webui.training.loop import Arithmetic, Learner, draws, learn, read_state, write_state
 from webui.training.options import Goal
 from webui.training.scenes import to_tensor
@@ -66,7 +66,7 @@ def train_estimator(
             held_out = render_shapes(HELD_OUT, 64)
             alike = correlations(network.read(to_tensor(held_out.pictures).to(arithmetic.device)).detach(), held_out.depth)
             save_file({name: value.half().cpu().contiguous() for name, value in network.state_dict().items()}, result, NOTE)
-        say(f"correlation with the depth of {len(alike)} held-out scenes: {alike.mean():.3f}; {result} belongs at {WEIGHTS.name}")
+        say(f"correlation with the depth of {len(alike)} held-out scenes: {alike.mean():.3f}; {result} belongs into webui/checkpoints/data")
     return done
 
 

@@ -52,7 +52,7 @@ def _nearest(mask: Tensor, latents: Tensor) -> Tensor:
 
 def depth(request: GenerationRequest, model: Model, negative: bool, inputs: Inputs) -> Conditioning:  # noqa: ARG001
     """How near things are as concat (1, 1, h, w), -1 the farthest and 1 the nearest: the user's map, or an estimate of
-    the picture by the network in the file, or by the one that was fetched; stretched between the depths that the request
+    the picture by the checkpoint's DepthSource; stretched between the depths that the request
     calls farthest and nearest.
 
     Source: Stability-AI, Stable Diffusion 2 depth (scripts/streamlit/depth2img.py); its 1e-3 is in the training code only.
@@ -76,6 +76,14 @@ def estimated(image: Tensor, model: Model) -> Tensor:
     with torch.inference_mode():
         near: Tensor = network(image.to(weight.device))
     return near.float()
+
+
+def depth_note(model: Model, inputs: Inputs) -> tuple[str, ...]:
+    """A sentence where the map of a picture came from the small estimator, though the checkpoint was made for a better one."""
+    if model.depth is None or inputs.depth is not None or not model.depth.is_small or model.family.name.startswith("pocket"):
+        return ()
+    said = f"{model.name.name} holds no depth estimator, so the small one that comes with the program looked at the picture."
+    return (f"{said} For photographs fetch a better one: webui fetch depth-estimator.",)
 
 
 def low_res(request: GenerationRequest, model: Model, negative: bool, inputs: Inputs) -> Conditioning:  # noqa: ARG001

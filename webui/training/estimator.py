@@ -66,7 +66,8 @@ def train_estimator(
             held_out = render_shapes(HELD_OUT, 64)
             alike = correlations(network.read(to_tensor(held_out.pictures).to(arithmetic.device)).detach(), held_out.depth)
             save_file({name: value.half().cpu().contiguous() for name, value in network.state_dict().items()}, result, NOTE)
-        say(f"correlation with the depth of {len(alike)} held-out scenes: {alike.mean():.3f}; {result} belongs into webui/checkpoints/data")
+        say(f"correlation with the depth of {len(alike)} held-out scenes: {alike.mean():.3f}")
+        say(f"{result} belongs into webui/checkpoints/data")
     return done
 
 

@@ -78,7 +78,17 @@ def test_an_untrained_checkpoint_is_measured_and_refused(bad_checkpoint, tmp_pat
     assert run_evaluate("pocket", asked, said.append) == 1
     assert said[-1].startswith("pocket: NOT good to ship")
     assert any(line.startswith("colour as asked, 10 prompts") and "MISSED" in line for line in said)
-    assert Image.open(sheet).size == (8 * 128, 2 * 128)
+    assert any(line.startswith("toy as asked, 12 prompts") and "MISSED" in line for line in said)
+    for drawn in (sheet, sheet.with_name("contact-toys.png")):
+        assert Image.open(drawn).size == (8 * 128, 2 * 128)
+    assert not (sheet.parent / "knows.json").exists(), "too few pictures to say what it draws well"
+
+
+def test_a_new_export_says_nothing_of_what_an_older_one_knew(bad_checkpoint):
+    (bad_checkpoint / "knows.json").write_text("{}")
+    known = torch.tensor([320, 49406, 49407])
+    export(bad_checkpoint, make_autoencoder(), make_unet(), make_text_encoder(len(known) + 1), known)
+    assert not (bad_checkpoint / "knows.json").exists()
 
 
 def test_a_picture_does_not_depend_on_its_batch(bad_checkpoint):

@@ -314,6 +314,16 @@ def test_minutes_are_shared_by_the_stages_that_train(tmp_path):
     assert seconds("unet", init=Path("models/pocket")) == pytest.approx(1800)
 
 
+def test_more_is_learnt_where_there_are_toys_unless_it_is_said_how_much(sprites, tmp_path):
+    def samples(**changes):
+        return PocketRecipe(options(tmp_path, **changes), quiet, lambda: False).goal("unet").samples
+
+    assert samples(sprites=sprites) == 2_500_000
+    assert samples() == 600_000
+    assert samples(sprites=sprites, samples=7) == 7
+    assert samples(sprites=sprites, minutes=3.0) is None
+
+
 def test_noisier_steps_count_as_in_a_v_loss():
     alpha = torch.tensor([0.99, 0.5, 0.02])
     snr = alpha / (1 - alpha)

@@ -25,7 +25,7 @@ class TrainOptions:
     """What `webui train` was asked."""
 
     state: Path
-    """All that the training keeps; about 1.8 GB with 32000 scenes."""
+    """All that the training keeps; about 1.9 GB with 32000 scenes."""
     worlds: Path | None = None
     """Where the rendered scenes are kept, for all recipes together; None: beside the state."""
     sprites: Path | None = None

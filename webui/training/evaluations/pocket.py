@@ -1,28 +1,29 @@
 """`webui evaluate pocket`: does a pocket checkpoint draw what it is asked, and as cleanly as the world is?
 
 Prompts are wordings that no training ever saw. A small judge, trained on renders only, names the colour and the
-shape of what was drawn; its own errors on renders are a row too, for they bound what can be measured.
+shape of what was drawn; its own errors on renders are a row too, for they bound what can be measured. Another does so for
+the toys. A whole measurement also writes down which toys the checkpoint draws well.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from webui.contract.errors import SaveError
 from webui.training.autoencoder import reconstruction
 from webui.training.drawing import Drawer, draw_all
+from webui.training.evaluations import knows, toys
+from webui.training.evaluations.sheets import save_pictures
 from webui.training.judging import accuracy, features, load_judge, named
 from webui.training.options import EvaluateOptions
 from webui.training.scenes import held_out_pictures, to_tensor
 from webui.training.table import Row
+from webui.training.toys.judge import load_toy_judge
 from webui.training.world import COLOURS, SHAPES, held_out, sample, says, wording
 from webui.training.worlds import HELD_OUT
 
@@ -32,7 +33,7 @@ PAIR_SHARE = 0.18
 SINGLES_SCORED = 200
 PICTURES = 300
 """Drawn, and taken from each of the two sets of renders."""
-SHEET_COLUMNS, SHEET_SINGLES, SHEET_PAIRS = 8, 40, 8
+SHEET_SINGLES, SHEET_PAIRS = 40, 8
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Asked:
 
 
 def measure(options: EvaluateOptions, say: Callable[[str], None]) -> list[Row]:
-    """All rows; saves the contact sheet."""
+    """All rows; saves the contact sheet of the shapes, that of the toys beside it, and, of a whole measurement, knows.json."""
     drawer, judge = Drawer.open(options.checkpoint), load_judge()
     count = options.pictures or PICTURES
     singles, pairs = held_out_prompts(count - round(count * PAIR_SHARE), round(count * PAIR_SHARE))
@@ -62,7 +63,15 @@ def measure(options: EvaluateOptions, say: Callable[[str], None]) -> list[Row]:
     colour, shape = as_asked(named(judge, drawn[: len(scored)]), scored)
     ours, first, second = (features(judge, x) for x in (drawn, to_tensor(renders[:count]), to_tensor(renders[options.judged :])))
     say(f"Frechet distance to renders {frechet(ours, second):.2f}, of renders to other renders {frechet(first, second):.2f}")
+    toy_judge = load_toy_judge()
+    of_toys = options.sheet.with_name(f"{options.sheet.stem}-toys.png")
+    measured = toys.measure(drawer, toy_judge, options.pictures, of_toys, say)
+    if not options.pictures:
+        examples = knows.examples_of(options.checkpoint, drawer, toy_judge, judge)
+        path = knows.write_knows(options.sheet.parent, knows.knows(measured.well, examples))
+        say(f"{len(measured.well)} toys are drawn well: {path}")
     return [
+        *measured.rows,
         Row("judge names the colour of renders", 100 * judge_colour, " %", 99, 99),
         Row("judge names the shape of renders", 100 * judge_shape, " %", 98, 98),
         Row(f"colour as asked, {len(scored)} prompts", 100 * colour, " %", 97, 99),
@@ -122,15 +131,4 @@ def frechet(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 def save_sheet(drawn: Tensor, singles: int, path: Path) -> None:
     """The first pictures with one thing, then some with two, eight in a row."""
     chosen = [*range(min(SHEET_SINGLES, singles)), *range(singles, min(singles + SHEET_PAIRS, len(drawn)))]
-    tiles = ((drawn[chosen] + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
-    height, width = tiles.shape[1:3]
-    sheet = Image.new("RGB", (SHEET_COLUMNS * width, math.ceil(len(tiles) / SHEET_COLUMNS) * height), "white")
-    for i, tile in enumerate(tiles):
-        sheet.paste(Image.fromarray(tile), (i % SHEET_COLUMNS * width, i // SHEET_COLUMNS * height))
-    beside = path.with_name(path.name + ".new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(beside, "PNG")
-        beside.replace(path)
-    except OSError as error:
-        raise SaveError(f"The contact sheet {path} could not be saved: {error.strerror or error}.") from error
+    save_pictures([*((drawn[chosen] + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()], path)

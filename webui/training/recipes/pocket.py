@@ -27,11 +27,15 @@ from webui.training.filling import fill
 from webui.training.judging import train_judge
 from webui.training.loop import read_state
 from webui.training.networks import make_text_encoder, make_unet
+from webui.training.options import Goal
 from webui.training.recipe import Recipe
 from webui.training.toys.held_out import write_held_out
 from webui.training.toys.judge import train_toy_judge
 from webui.training.unet import train_unet
 from webui.training.worlds import Worlds
+
+WITH_TOYS = 2_500_000
+"""Samples that the U-Net sees where there are toys too: there is four times as much to learn."""
 
 
 class PocketRecipe(Recipe):
@@ -55,6 +59,11 @@ class PocketRecipe(Recipe):
             beside = self.options.state / "autoencoder.new"
             shutil.copytree(self.options.init / "vae", beside, dirs_exist_ok=True)
             beside.rename(self.autoencoder)
+
+    def goal(self, stage: str) -> Goal:
+        if stage == "unet" and self.options.sprites and self.options.minutes is None and self.options.samples is None:
+            return Goal(samples=WITH_TOYS)
+        return super().goal(stage)
 
     def share_of_time(self, stage: str) -> float:
         """A third for the autoencoder: a sample of it costs more than one of the U-Net."""

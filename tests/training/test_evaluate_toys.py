@@ -1,5 +1,6 @@
 """The rows of the toys, and what is written down of a checkpoint: which it draws well, its words and its examples."""
 
+import json
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from webui.training import world
 from webui.training.evaluations.knows import EXAMPLES, SEEDS, all_words, examples_of, knows, surest, write_knows
 from webui.training.evaluations.toys import AROUND, FLOOR_COLOUR, as_asked, ask, measure
 from webui.training.judging import load_judge
+from webui.training.options import MODELS
 from webui.training.scenes import held_out_pictures, to_tensor
 from webui.training.toys import words as toy_words
 from webui.training.toys.held_out import held_out_toys
@@ -142,3 +144,15 @@ def test_examples_that_somebody_looked_at_stay(tmp_path):
     examples = [{"prompt": "a fox on sand", "seed": 41}]
     write_knows(tmp_path, knows([FOX], examples))
     assert examples_of(tmp_path, Album(torch.zeros(0)), None, None) == examples
+
+
+def test_the_shipped_checkpoint_says_what_it_knows():
+    values = json.loads((MODELS / "pocket" / "knows.json").read_text("utf-8"))
+    assert len(values["things"]) > 250 and len(set(values["things"])) == len(values["things"])
+    assert set(values["things"]) <= set(names()) and values["things"][0] == "fox"
+    assert values == knows([names().index(name) for name in values["things"]], values["examples"])
+    known = read_knows(MODELS / "pocket")
+    assert len(known.examples) == 6
+    for example in known.examples:
+        heard = known.hear(example.prompt)
+        assert heard.is_named and not heard.unknown, example.prompt

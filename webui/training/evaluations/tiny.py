@@ -24,7 +24,7 @@ from webui.training.worlds import SIZE
 PICTURES = 96
 FIRST_SHAPE = 8000
 """Of the held-out scenes of shapes, the first that is used here."""
-RUNS = 15
+RUNS = 40
 
 
 @torch.no_grad()
@@ -33,7 +33,7 @@ def measure(options: EvaluateOptions, say: Callable[[str], None]) -> list[Row]:
     half = (options.pictures or PICTURES) // 2
     toys = held_out_toys(SIZE).pictures
     truth = np.concatenate([toys[np.arange(half) % len(toys)], held_out_pictures(half, FIRST_SHAPE)])
-    whole = load_autoencoder(options.of("pocket") / "vae")
+    whole = load_autoencoder(options.of("pocket") / "vae").to(memory_format=torch.channels_last)
     try:
         tiny: Autoencoder = AutoencoderTiny.from_pretrained(options.checkpoint, torch_dtype=torch.float32, local_files_only=True)
     except (OSError, ValueError) as error:
@@ -52,8 +52,7 @@ def measure(options: EvaluateOptions, say: Callable[[str], None]) -> list[Row]:
     say(f"contact sheet: {options.sheet}")
     full, less = psnr(of_whole, truth), psnr(of_tiny, truth)
     say(f"whole {full:.2f} dB, tiny decoder {less:.2f} dB, tiny encoder and decoder {psnr(alone, truth):.2f} dB")
-    latents = torch.randn(1, 4, SIZE // 8, SIZE // 8)
-    slow, quick = seconds(lambda: decode(whole, latents)), seconds(lambda: tiny.decode(latents))
+    slow, quick = seconds(lambda z: decode(whole, z), lambda z: tiny.decode(z))
     say(f"a picture of {SIZE} x {SIZE}: whole {1000 * slow:.1f} ms, tiny {1000 * quick:.1f} ms of CPU time")
     return [
         Row("dB that the tiny decoder loses", full - less, " dB", 3, 1.5, True),
@@ -65,12 +64,13 @@ def _bytes(pictures: Tensor) -> np.ndarray:
     return ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
 
 
-def seconds(run: Callable[[], object]) -> float:
-    """CPU time of one run: the least of some, for others use the machine too."""
-    run()
-    taken = []
+def seconds(*decoders: Callable[[Tensor], object]) -> list[float]:
+    """CPU time of each for one picture, in turns: the least of some, for others use the machine too."""
+    latents = torch.randn(1, 4, SIZE // 8, SIZE // 8)
+    taken: list[list[float]] = [[] for _ in decoders]
     for _ in range(RUNS):
-        start = time.process_time()
-        run()
-        taken.append(time.process_time() - start)
-    return min(taken)
+        for decoder, times in zip(decoders, taken, strict=True):
+            start = time.process_time()
+            decoder(latents)
+            times.append(time.process_time() - start)
+    return [min(times) for times in taken]

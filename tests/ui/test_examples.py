@@ -10,18 +10,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.checkpoints.test_knows import write_knows
 from tests.conftest import POCKET
+from tests.ui import example_pictures
 from tests.ui.conftest import Server, started, visiting
 from tests.ui.test_following import choose
 from webui.checkpoints.build import Identity
 from webui.checkpoints.catalog import Entry
 from webui.checkpoints.knows import Example, Knows, read_knows
 from webui.contract.parts import Parts
-from webui.contract.request import enlarge_request_from, request_from
+from webui.contract.request import GenerationRequest, enlarge_request_from, request_from
 from webui.ui import examples
+from webui.ui.look import ASSETS
+from webui.workspace.app import App
 
 EXAMPLES = [{"prompt": "a fox on grass", "seed": 3}, {"prompt": "a <b>red</b> sphere", "seed": 2**31}]
 PROMPTS = [str(each["prompt"]) for each in EXAMPLES]
@@ -48,6 +53,18 @@ def test_a_thumbnail_has_the_name_of_its_prompt_and_seed() -> None:
     assert examples.file(Example("A fox, on ../grass!", 3)) == "examples/a-fox-on-grass-3.webp"
     assert examples.file(Example("狐", 3)) == "examples/-3.webp"
     assert len(examples.file(Example("fox " * 5000, 3))) < 120
+
+
+def test_each_example_of_the_pocket_has_a_thumbnail_that_shows_what_is_drawn(app: App) -> None:
+    found = example_pictures.examples_of(app)
+    assert len(found) >= 6
+    pictures = {name: Image.open(ASSETS / name) for name in found}
+    assert all(max(picture.size) <= example_pictures.LARGEST and picture.format == "WEBP" for picture in pictures.values())
+    for name, (checkpoint, example) in list(found.items())[:2]:
+        asked = GenerationRequest(prompt=example.prompt, seed=example.seed, checkpoint=checkpoint)
+        image = example_pictures.thumbnail(example_pictures.draw(app, asked))
+        off = np.abs(np.asarray(image, np.float32) - np.asarray(pictures[name].convert("RGB"), np.float32)).mean()
+        assert off < 6, f"{name} shows something else: python -m tests.ui.example_pictures draws all of them again"
 
 
 def entry(name: str, family: str, parts: Parts, knows: Knows | None) -> Entry:

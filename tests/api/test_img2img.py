@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,13 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from webui.workspace.app import App
+from tests.api.small import BASE
+from tests.conftest import POCKET
+from webui.api.access import Access
+from webui.api.server import build
+from webui.contract.parts import Parts
+from webui.workspace.app import App, open_app
+from webui.workspace.paths import Paths
 from webui.workspace.pictures import png_bytes, read_infotext
 
 SMALL = {"prompt": "a red cube", "steps": 2, "seed": 3, "denoising_strength": 0.5}
@@ -191,9 +198,14 @@ def test_an_inpainting_job_without_a_mask_says_that_all_is_painted(client: TestC
     assert app.queue.wait(second["id"], 30).notes == ("Nothing is masked, so the whole picture is painted anew.",)
 
 
-def test_depth_without_a_checkpoint_that_reads_it_is_one_sentence(client: TestClient) -> None:
+def test_depth_without_a_checkpoint_that_reads_it_is_one_sentence(parts: Parts, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "pocket").symlink_to(POCKET)
+    alone = open_app(Paths(tmp_path, project=tmp_path), parts, cpu_only=True, takes_jobs=False)
+    client = TestClient(build(alone, Access.for_flags()), base_url=BASE)
     response = client.post("/api/v1/depth", json={"image": in_base64(photo())})
     assert response.status_code == 422 and "no checkpoint here does" in response.json()["detail"]
+    alone.close()
 
 
 def test_a_tiff_is_shown_as_png(client: TestClient) -> None:

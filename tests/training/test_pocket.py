@@ -231,7 +231,7 @@ def test_a_near_linear_start_already_passes_the_picture_through(trained):
     assert reconstruction(load_autoencoder(trained / "autoencoder"), held_out_pictures(4)) > 5
 
 
-def test_bfloat16_trains_as_on_a_gpu():
+def test_bfloat16_trains_as_on_a_gpu(tmp_path):
     torch.manual_seed(0)
     arithmetic = Arithmetic(torch.device("cpu"), torch.bfloat16, large_batches=True)
     layer = torch.nn.Linear(8, 8)
@@ -246,9 +246,28 @@ def test_bfloat16_trains_as_on_a_gpu():
         errors.append((out.float() - x).pow(2).mean())
         return errors[-1]
 
-    assert learn(learner, Goal(samples=64 * 200), loss, 64, save=lambda: None, say=quiet, should_stop=lambda: False)
+    curve = tmp_path / "layer.tsv"
+    goal = Goal(samples=64 * 200)
+    assert learn(learner, goal, loss, 64, save=lambda: None, say=quiet, should_stop=lambda: False, curve=curve)
     assert layer.weight.dtype == torch.float32
     assert errors[-1] < errors[0] / 20
+
+
+def test_a_curve_of_the_loss_is_kept_over_stops(tmp_path):
+    layer = torch.nn.Linear(2, 2)
+    learner = Learner({"layer": layer}, list(layer.parameters()), 0.1, 0.9)
+    curve = tmp_path / "layer.tsv"
+
+    def run(should_stop) -> bool:
+        told = {"save": lambda: None, "say": quiet, "should_stop": should_stop, "curve": curve}
+        return learn(learner, Goal(samples=40), lambda step: layer.weight.square().sum(), 4, **told)
+
+    assert not run(stop_after(4))
+    assert run(lambda: False)
+    head, first, second = (line.split("\t") for line in curve.read_text().splitlines())
+    assert head == ["samples", "seconds", "loss"]
+    assert (first[0], second[0]) == ("12", "40")
+    assert float(second[2]) < float(first[2])
 
 
 def test_the_average_is_put_in_and_taken_out_again():

@@ -82,7 +82,7 @@ def train_autoencoder(
     def save() -> None:
         write_state(state_file, learner.state())
 
-    done = learn(learner, goal, loss, batch, save=save, say=say, should_stop=should_stop)
+    done = learn(learner, goal, loss, batch, save=save, say=say, should_stop=should_stop, curve=state_file.with_suffix(".tsv"))
     if done:
         with learner.averaged():
             exported = copy.deepcopy(network)
@@ -123,7 +123,7 @@ def train_decoder(
     def save() -> None:
         write_state(state_file, learner.state())
 
-    done = learn(learner, goal, loss, batch, save=save, say=say, should_stop=should_stop)
+    done = learn(learner, goal, loss, batch, save=save, say=say, should_stop=should_stop, curve=state_file.with_suffix(".tsv"))
     if done:
         with learner.averaged():
             save_network(network, result)

@@ -60,7 +60,7 @@ def train_estimator(
     def save() -> None:
         write_state(state_file, learner.state())
 
-    done = learn(learner, goal, loss, batch, save=save, say=say, should_stop=should_stop)
+    done = learn(learner, goal, loss, batch, save=save, say=say, should_stop=should_stop, curve=state_file.with_suffix(".tsv"))
     if done:
         with learner.averaged():
             held_out = render_shapes(HELD_OUT, 64)

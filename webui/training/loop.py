@@ -152,11 +152,13 @@ def learn(
     save: Callable[[], None],
     say: Callable[[str], None],
     should_stop: Callable[[], bool],
+    curve: Path,
     about: Callable[[], str] = str,
 ) -> bool:
     """Train until the leg's goal; True when it is reached, False when it was stopped. Saved in both cases.
 
     Args:
+        curve: a table of samples seen, seconds of training and mean loss, to which lines are added.
         loss: step number to loss; must draw only from `draws(seed, step)`.
         about: asked at each save for more words to say, such as an error on known scenes.
     """
@@ -165,6 +167,7 @@ def learn(
     while (share := learner.clock.share(goal)) < 1:
         if should_stop():
             save()
+            _note(curve, learner.clock, losses)
             return False
         value = loss(learner.clock.step)
         learner.update(value, share)
@@ -175,17 +178,29 @@ def learn(
         if now - said > SAY_EVERY_SECONDS:
             said = now
             say(_line(learner.clock, goal, losses))
-            losses.clear()
+            _note(curve, learner.clock, losses)
         if now - saved > SAVE_EVERY_SECONDS:
             save()
             if words := about():
                 say(words)
             saved = last = time.monotonic()
+    _note(curve, learner.clock, losses)
     learner.clock.end_leg()
     save()
     if words := about():
         say(words)
     return True
+
+
+def _note(curve: Path, clock: Clock, losses: list[Tensor]) -> None:
+    """A line of the curve, of the losses since the last one, which are forgotten then."""
+    if not losses:
+        return
+    with curve.open("a", encoding="utf-8") as file:
+        if not file.tell():
+            file.write("samples\tseconds\tloss\n")
+        file.write(f"{clock.samples}\t{clock.seconds:.0f}\t{torch.stack(losses).mean().item():.5f}\n")
+    losses.clear()
 
 
 def _line(clock: Clock, goal: Goal, losses: list[Tensor]) -> str:

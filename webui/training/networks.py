@@ -260,7 +260,7 @@ def _carry(conv: nn.Conv2d, taps: Tensor | float) -> None:
         conv.weight[i, i] = taps
 
 
-def _carry_through(blocks: nn.ModuleList, resamplers: nn.ModuleList | None, taps: Tensor) -> None:
+def _carry_through(blocks: Any, resamplers: Any, taps: Tensor) -> None:
     for block in blocks:
         if block.conv_shortcut is not None:
             _carry(block.conv_shortcut, torch.ones(1, 1))

@@ -104,7 +104,9 @@ def train_unet(
         right, wrong = caption_errors(unet, text, latents, ids, arithmetic.device, beside)
         return f"error of the clean latents at t = 900: {right:.3f} with the right caption, {wrong:.3f} with a wrong one"
 
-    return learn(learner, goal, loss, batch, save=save, say=say, should_stop=should_stop, about=about)
+    return learn(
+        learner, goal, loss, batch, save=save, say=say, should_stop=should_stop, curve=state_file.with_suffix(".tsv"), about=about
+    )
 
 
 def predict(unet: UNet, text: TextEncoder, x: Tensor, t: Tensor, ids: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ def toy_holes(count: int) -> list[Hole]:
 
 def shape_holes(count: int) -> list[Hole]:
     """Lone shapes that become others, of another colour."""
-    rng, holes, first = np.random.default_rng(23), [], FIRST_SHAPE
+    rng, holes, first = np.random.default_rng(23), list[Hole](), FIRST_SHAPE
     while len(holes) < count:
         pack = render_shapes(HELD_OUT + first, 40)
         lone, _ = judging.single(HELD_OUT + first, 40)

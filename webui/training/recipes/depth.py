@@ -41,7 +41,7 @@ class DepthRecipe(GuidedRecipe):
 
     def _estimator(self) -> bool:
         worlds = self._worlds()
-        self.need(worlds.is_full, f"Only {worlds.pictures.filled} of {worlds.count} scenes are rendered", "render")
+        self.need(worlds.is_full, f"Only {worlds.filled} of {worlds.count} scenes are rendered", "render")
         return train_estimator(
             self.state_of("estimator"),
             self.options.state / "depth.safetensors",

@@ -64,7 +64,8 @@ class GuidedRecipe(Recipe):
 
     def _encode(self) -> bool:
         worlds = self._worlds()
-        self.need(worlds.is_full, f"Only {worlds.pictures.filled} of {worlds.count} scenes are rendered", "render")
+        self.need(worlds.is_full, f"Only {worlds.filled} of {worlds.count} scenes are rendered", "render")
+        worlds.claim(self.options.state, "latents.npy")
         latents, tokens, beside = self._arrays()
         coder = load_autoencoder(self.base / "vae")
         self.arithmetic.put(coder)

@@ -51,7 +51,8 @@ class TinyRecipe(Recipe):
 
     def _encode(self) -> bool:
         worlds, latents = self._worlds(), self._latents()
-        self.need(worlds.is_full, f"Only {worlds.pictures.filled} of {worlds.count} scenes are rendered", "render")
+        self.need(worlds.is_full, f"Only {worlds.filled} of {worlds.count} scenes are rendered", "render")
+        worlds.claim(self.options.state, "latents.npy")
         coder = load_autoencoder(self.base / "vae")
         self.arithmetic.put(coder)
         packs = scenes.latent_packs(coder, worlds.pictures.array, latents.filled, self.arithmetic)
@@ -91,7 +92,16 @@ class TinyRecipe(Recipe):
         def save() -> None:
             write_state(file, learner.state())
 
-        return learn(learner, self.goal(part), loss, batch, save=save, say=self.named(part), should_stop=self.should_stop)
+        return learn(
+            learner,
+            self.goal(part),
+            loss,
+            batch,
+            save=save,
+            say=self.named(part),
+            should_stop=self.should_stop,
+            curve=file.with_suffix(".tsv"),
+        )
 
     def _export(self) -> bool:
         """The running averages of both."""

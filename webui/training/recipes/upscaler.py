@@ -81,7 +81,7 @@ class UpscalerRecipe(Recipe):
 
     def _rendered(self) -> Worlds:
         worlds = self._worlds()
-        self.need(worlds.is_full, f"Only {worlds.pictures.filled} of {worlds.count} scenes are rendered", "render")
+        self.need(worlds.is_full, f"Only {worlds.filled} of {worlds.count} scenes are rendered", "render")
         return worlds
 
     def _latents(self) -> Filling:
@@ -130,6 +130,7 @@ class UpscalerRecipe(Recipe):
     def _encode(self) -> bool:
         self.need(self.autoencoder.exists(), "There is no trained autoencoder yet", "autoencoder")
         worlds, latents, tokens = self._rendered(), self._latents(), self._tokens()
+        worlds.claim(self.options.state, "latents.npy")
         coder = load_autoencoder(self.autoencoder)
         self.arithmetic.put(coder)
         packs = self._latent_packs(coder, worlds.pictures.array, latents.filled)
@@ -192,7 +193,16 @@ class UpscalerRecipe(Recipe):
         def save() -> None:
             write_state(file, learner.state() | {"known": known})
 
-        return learn(learner, self.goal("unet"), loss, batch, save=save, say=self.named("unet"), should_stop=self.should_stop)
+        return learn(
+            learner,
+            self.goal("unet"),
+            loss,
+            batch,
+            save=save,
+            say=self.named("unet"),
+            should_stop=self.should_stop,
+            curve=file.with_suffix(".tsv"),
+        )
 
     def _export(self) -> bool:
         """The running average of the U-Net, the autoencoder, the base's words."""

@@ -119,7 +119,7 @@ def train_toy_judge(
     def save() -> None:
         write_state(state_file, learner.state())
 
-    done = learn(learner, goal, loss, batch, save=save, say=say, should_stop=should_stop)
+    done = learn(learner, goal, loss, batch, save=save, say=say, should_stop=should_stop, curve=state_file.with_suffix(".tsv"))
     if done:
         with learner.averaged():
             save_toy_judge(judge, result, learner.clock.samples)

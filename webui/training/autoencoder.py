@@ -102,8 +102,14 @@ def train_decoder(
     say: Callable[[str], None],
     should_stop: Callable[[], bool],
     kind: Kind = POCKET,
+    guess: Callable[[Tensor], Tensor] | None = None,
 ) -> bool:
-    """Train the decoder of the autoencoder in `result` on, or go on from the state; the encoder stays."""
+    """Train the decoder of the autoencoder in `result` on, or go on from the state; the encoder stays.
+
+    Args:
+        guess: pictures (B, 3, H, W) to unscaled latents as a denoiser may leave them; the decoder learns from these in every
+            second step.
+    """
     network = load_autoencoder(result)
     arithmetic.put(network)
     learner = Learner(
@@ -116,7 +122,7 @@ def train_decoder(
         x, generator = _draw(pictures, batch, step, arithmetic, kind.crop)
         with arithmetic():
             with torch.no_grad():
-                z = _noisy(mean_latents(network, x), generator)
+                z = _noisy(mean_latents(network, x), generator) if guess is None or step % 2 else guess(x)
             out = decode(network, z)
         return picture_loss(out.float(), x)
 

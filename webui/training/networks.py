@@ -61,8 +61,8 @@ def make_tiny() -> Autoencoder:
     return AutoencoderTiny(
         encoder_block_out_channels=(16,) * 4,
         decoder_block_out_channels=(16,) * 4,
-        num_encoder_blocks=(0, 0, 1, 3),
-        num_decoder_blocks=(3, 1, 0, 0),
+        num_encoder_blocks=(0, 0, 0, 4),
+        num_decoder_blocks=(4, 0, 0, 0),
     )
 
 

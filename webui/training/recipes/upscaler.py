@@ -6,14 +6,15 @@ arXiv:2112.10752, section 4.4; the noise after Ho et al. 2022, arXiv:2106.15282)
     autoencoder   pictures to latents and back
     encode        latents and captions of all pictures
     unet          the denoiser, on parts of the latents
+    decoder       the autoencoder's decoder alone goes on, half of the time from what a small picture tells of the latents:
+                  then it draws sharp also what the denoiser does not know
     export        a checkpoint in diffusers layout, with the base's text encoder
-
-`decoder`, run only when asked for, goes on with the autoencoder's decoder alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -49,13 +50,14 @@ from webui.training.scenes import to_tensor
 from webui.training.unet import load_networks, rows
 from webui.training.worlds import Worlds
 
-SEED, RATE = 10, 1e-3
+SEED, RATE = 10, 3e-4
+"""A higher rate forgets the head start within some steps."""
 SIZE, BY = 256, 4
 PART = 24
 """Side of the part of the latents that a step sees."""
 PACK = 20
 KIND = Kind(make_large_autoencoder, start_carrying, 6e-4, LARGE_SCALE, crop=96)
-TOWARDS_NOISE = 0.3
+TOWARDS_NOISE = 0.2
 """Exponent of the drawn time: few steps are taken, so the first of them count most."""
 FITTED = 48
 """Scenes from which the head start is taken."""
@@ -67,8 +69,7 @@ class UpscalerRecipe(Recipe):
     """7 channels: latents, and the small picture."""
 
     name = "upscaler"
-    stages = ("render", "autoencoder", "encode", "unet", "export")
-    asked_stages = ("decoder",)
+    stages = ("render", "autoencoder", "encode", "unet", "decoder", "export")
     samples: ClassVar = {"autoencoder": 20_000, "unet": 60_000, "decoder": 10_000}
     batches: ClassVar = {"autoencoder": (2, 64), "decoder": (2, 64), "unet": (8, 256)}
 
@@ -125,6 +126,7 @@ class UpscalerRecipe(Recipe):
             self.named("decoder"),
             self.should_stop,
             KIND,
+            partial(guessed, self._fit()),
         )
 
     def _encode(self) -> bool:
@@ -145,6 +147,14 @@ class UpscalerRecipe(Recipe):
             z = mean_latents(coder, to_tensor(source[i : i + PACK]).to(self.arithmetic.device)) * LARGE_SCALE
             yield (z.cpu().numpy().astype(np.float16),)
 
+    def _fit(self) -> Tensor:
+        """What a small picture tells linearly of the latents; see fitted."""
+        worlds, latents = self._rendered(), self._latents()
+        self.need(latents.is_full, "The scenes are not encoded yet", "encode")
+        at = np.linspace(0, worlds.count - 1, min(FITTED, worlds.count)).astype(np.int64)
+        small = shrunk(to_tensor(worlds.pictures.array[at]), "bicubic")
+        return fitted(small, torch.from_numpy(latents.array[at].astype(np.float32)))
+
     def _unet(self) -> bool:
         worlds, latents, tokens = self._rendered(), self._latents(), self._tokens()
         self.need(latents.is_full and tokens.is_full, "The scenes are not encoded yet", "encode")
@@ -152,9 +162,7 @@ class UpscalerRecipe(Recipe):
         _, text, known = load_networks(self.base, np.unique(tokens.array))
         unet = make_upscaler()
         start_linear(unet)
-        at = np.linspace(0, worlds.count - 1, min(FITTED, worlds.count)).astype(np.int64)
-        small = shrunk(to_tensor(worlds.pictures.array[at]), "bicubic")
-        start_from_small(unet, fitted(small, torch.from_numpy(latents.array[at].astype(np.float32))))
+        start_from_small(unet, self._fit())
         self.arithmetic.put(unet)
         text.to(self.arithmetic.device).eval().requires_grad_(False)
         learner = Learner({"unet": unet}, list(unet.parameters()), RATE, 0.998, warm_steps=200)
@@ -225,11 +233,23 @@ def fitted(small: Tensor, latents: Tensor) -> Tensor:
     Args:
         small: (B, 3, h, w). latents: (B, 4, h, w).
     """
-    pixels = functional.unfold(functional.pad(small, (1, 1, 1, 1), "replicate"), 3).transpose(1, 2).reshape(-1, 27).double()
-    known = torch.cat([pixels, torch.ones(len(pixels), 1, dtype=torch.float64)], 1)
+    known = _around(small).double()
     wanted = latents.permute(0, 2, 3, 1).reshape(-1, LATENT_CHANNELS).double()
     ridge = 1e-4 * len(known) * torch.eye(28, dtype=torch.float64)
     return torch.linalg.solve(known.T @ known + ridge, known.T @ wanted).T.float()
+
+
+def _around(small: Tensor) -> Tensor:
+    """(B h w, 28): the 3 x 3 pixels around each pixel of (B, 3, h, w), and a one."""
+    pixels = functional.unfold(functional.pad(small, (1, 1, 1, 1), "replicate"), 3).transpose(1, 2).reshape(-1, 27)
+    return torch.cat([pixels, torch.ones(len(pixels), 1).to(pixels)], 1)
+
+
+def guessed(linear: Tensor, pictures: Tensor) -> Tensor:
+    """Unscaled latents (B, 4, H / 4, W / 4) that the small version of pictures (B, 3, H, W) tells linearly; see fitted."""
+    small = shrunk(pictures, "bicubic")
+    values = _around(small) @ linear.to(small).T / LARGE_SCALE
+    return values.view(len(small), *small.shape[2:], LATENT_CHANNELS).permute(0, 3, 1, 2)
 
 
 @torch.no_grad()

@@ -96,8 +96,7 @@ def export_beside(folder: Path, base: Path, unet: UNet, index: dict[str, Any]) -
     beside.mkdir(parents=True)
     for part in SHARED:
         shutil.copytree(base / part, beside / part)
-    if (base / "knows.json").exists():
-        shutil.copyfile(base / "knows.json", beside / "knows.json")
+    _copy_knows(base, beside)
     unet.half().save_pretrained(beside / "unet")
     _forget_origin(beside / "unet" / "config.json")
     _write_json(beside / "model_index.json", json.loads((base / "model_index.json").read_text("utf-8")) | index)
@@ -112,6 +111,7 @@ def export_upscaler(folder: Path, base: Path, unet: UNet, autoencoder: Autoencod
     beside.mkdir(parents=True)
     for part in ("text_encoder", "tokenizer"):
         shutil.copytree(base / part, beside / part)
+    _copy_knows(base, beside)
     for part, network in (("vae", autoencoder), ("unet", unet)):
         network.half().save_pretrained(beside / part)
         _forget_origin(beside / part / "config.json")
@@ -131,6 +131,12 @@ def export_upscaler(folder: Path, base: Path, unet: UNet, autoencoder: Autoencod
     _write_json(beside / "model_index.json", index)
     shutil.rmtree(folder, ignore_errors=True)
     beside.rename(folder)
+
+
+def _copy_knows(base: Path, folder: Path) -> None:
+    """What the base's words name is what its siblings know too."""
+    if (base / "knows.json").exists():
+        shutil.copyfile(base / "knows.json", folder / "knows.json")
 
 
 def _forget_origin(file: Path) -> None:

@@ -106,3 +106,24 @@ def test_what_cannot_be_evaluated_is_said_in_a_sentence(tmp_path):
         run_evaluate("pocket", asked)
     with pytest.raises(FieldError, match="too few"):
         run_evaluate("pocket", EvaluateOptions(checkpoint=tmp_path, sheet=tmp_path / "sheet.png", pictures=3))
+
+
+def test_all_are_measured_one_after_the_other_and_printed_as_one_table(tmp_path, monkeypatch):
+    asked = []
+
+    def measure(value: float):
+        def run(options: EvaluateOptions, say) -> list[Row]:
+            asked.append((options.checkpoint.name, options.sheet.name))
+            return [Row("share", value, " %", 80, 90)]
+
+        return run
+
+    monkeypatch.setattr("webui.training.evaluating.EVALUATIONS", {"pocket": measure(85), "tiny": measure(95)})
+    said: list[str] = []
+    options = EvaluateOptions(checkpoint=tmp_path / "x", sheet=tmp_path / "all.png")
+    assert run_evaluate("all", options, said.append) == 0
+    assert asked == [("pocket", "pocket.png"), ("pocket-tiny", "tiny.png")]
+    assert [line.split()[0] for line in said[-4:]] == ["pocket", "pocket:", "tiny", "tiny:"]
+    monkeypatch.setattr("webui.training.evaluating.EVALUATIONS", {"pocket": measure(85), "tiny": measure(7)})
+    assert run_evaluate("all", options, said.append) == 1
+    assert "tiny: NOT good to ship" in said[-1]

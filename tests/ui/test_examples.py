@@ -188,11 +188,8 @@ def test_a_prompt_of_unknown_words_is_drawn_and_the_page_says_what_the_checkpoin
     assert page.locator("#txt2img_notes").is_hidden()
 
 
-TRIED = [one for one in examples.TRIES if one.tab in ("img2img", "inpaint", "upscale")]  # the base checkpoint draws these
-
-
 @pytest.mark.browser
-@pytest.mark.parametrize("one", TRIED, ids=lambda one: one.tab)
+@pytest.mark.parametrize("one", examples.TRIES, ids=lambda one: one.tab)
 def test_one_click_opens_a_picture_and_leads_to_a_result_that_can_be_compared(page: Any, server: Server, one: Any) -> None:
     choose(page, "telling", "Pocket")
     offered(page, PROMPTS)
@@ -203,13 +200,14 @@ def test_one_click_opens_a_picture_and_leads_to_a_result_that_can_be_compared(pa
     if one.tab != "upscale":
         page.locator(f"#{one.tab}_steps input[type=number]").fill("2")
     card.click()
-    drawn(page, one.tab, one.prompt if one.tab != "upscale" else "Lanczos")
+    drawn(page, one.tab, one.prompt if one.tab != "upscale" else "Postprocess upscale by: 4")
     sent = last_job(server)["request"]
     assert sent["image"] and bool(sent.get("mask")) == bool(one.mask)
     if one.tab != "upscale":
         assert (sent["prompt"], sent["seed"], sent["steps"], sent["width"]) == (one.prompt, str(one.seed), 2, 128)
         assert page.locator(f"#{one.tab}_prompt textarea").input_value() == one.prompt
         assert page.locator(f"#{one.tab}_seed input").input_value() == "-1"
+        assert sent["checkpoint"] == {"img2img": "telling", "inpaint": "pocket-inpainting", "depth": "pocket-depth"}[one.tab]
     state = page.evaluate(f"LW.painter.state('{one.tab}')")
     assert state["image"] == sent["image"] and state["hasMask"] == bool(one.mask)
     page.locator(f"#{one.tab}_stage").get_by_role("button", name="Compare").wait_for()

@@ -82,10 +82,11 @@ TRIES = (
     ),
     Try(
         tab="upscale",
-        words="Make a small fox four times as large",
-        source=Example("a fox on grass at sunset", 3),
+        words="Make a small frog four times as large",
+        source=Example("a frog on a yellow floor in front of a purple wall", 5),
         side=64,
-        prompt="a fox on grass at sunset",
+        prompt="a frog on a yellow floor in front of a purple wall",
+        seed=1,
     ),
 )
 DOES = {"img2img": ("txt2img",), "inpaint": ("inpaint", "txt2img"), "depth": ("depth",), "upscale": ("upscale",)}

@@ -23,10 +23,18 @@ from webui.training.autoencoder import load_autoencoder, reconstruction
 from webui.training.estimator import correlations
 from webui.training.evaluations.inpainting import seam
 from webui.training.loop import read_state
-from webui.training.networks import LARGE_SCALE, make_large_autoencoder, mean_latents, start_carrying
+from webui.training.networks import (
+    LARGE_SCALE,
+    make_large_autoencoder,
+    make_upscaler,
+    mean_latents,
+    start_carrying,
+    start_linear,
+)
 from webui.training.options import TrainOptions
 from webui.training.recipes.depth import as_asked
 from webui.training.recipes.inpainting import mask_of
+from webui.training.recipes.upscaler import fitted, guessed, shrunk, start_from_small
 from webui.training.scenes import to_tensor
 from webui.training.training import RECIPES
 from webui.training.worlds import HELD_OUT, render_shapes
@@ -174,3 +182,28 @@ def test_a_seam_is_a_step_where_the_mask_begins():
     stepped[mask] = 130
     assert seam(plain, mask) == 0
     assert seam(stepped, mask) == 30
+
+
+def test_the_upscalers_denoiser_begins_as_what_the_small_picture_tells():
+    generator = torch.Generator().manual_seed(3)
+    small = torch.rand((2, 3, 16, 16), generator=generator) * 2 - 1
+    mixed = torch.einsum("bchw,dc->bdhw", small, torch.randn((4, 3), generator=generator))
+    linear = fitted(small, mixed)
+    unet = make_upscaler()
+    start_linear(unet)
+    start_from_small(unet, linear)
+    noise = torch.randn(mixed.shape, generator=generator)
+    with torch.no_grad():
+        v = unet(
+            torch.cat([noise, small], 1), torch.tensor([999, 999]), torch.zeros(2, 77, 96), class_labels=torch.tensor([0, 0])
+        ).sample
+    assert (-v - mixed).pow(2).mean() < 0.02 * mixed.var()
+
+
+def test_latents_are_guessed_from_a_picture_made_small():
+    pictures = to_tensor(render_shapes(HELD_OUT + 40, 2, 256).pictures)
+    linear = torch.zeros(4, 28)
+    linear[0, 4], linear[3, 27] = 1, 0.5  # the red pixel in the middle, and a constant
+    guess = guessed(linear, pictures) * LARGE_SCALE
+    assert torch.allclose(guess[:, 0], shrunk(pictures, "bicubic")[:, 0], atol=1e-5)
+    assert torch.allclose(guess[:, 3], torch.full_like(guess[:, 3], 0.5))

@@ -139,15 +139,16 @@ def evened(drawn: Image.Image, image: Image.Image, mask: Image.Image) -> Image.I
 
     Source: Perez et al. 2003, Poisson Image Editing, with pull-push for the membrane.
     """
-    free = np.array(mask) == 0
-    if not free.any() or free.all():
+    share = np.array(mask, dtype=np.float32) / 255
+    if not (share == 0).any() or not share.any():
         return drawn
     after = np.array(drawn.convert("RGB"), dtype=np.float32)
     difference = np.array(image.convert("RGB"), dtype=np.float32) - after
     most = np.abs(difference).max(2)
-    weight = torch.from_numpy((free * ((DRIFT[1] - most) / (DRIFT[1] - DRIFT[0])).clip(0, 1)).astype(np.float32))[None, None]
+    known = (1 - share) ** 2 * ((DRIFT[1] - most) / (DRIFT[1] - DRIFT[0])).clip(0, 1)
+    weight = torch.from_numpy(known.astype(np.float32))[None, None]
     drift = _pull_push(torch.from_numpy(difference).permute(2, 0, 1)[None] * weight, weight)
-    inside = np.where(free[..., None], 0, drift[0].permute(1, 2, 0).numpy())
+    inside = np.where(share[..., None] == 0, 0, drift[0].permute(1, 2, 0).numpy())
     return Image.fromarray((after + inside).clip(0, 255).round().astype(np.uint8))
 
 

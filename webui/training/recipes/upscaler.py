@@ -35,8 +35,6 @@ from webui.training.networks import (
     LATENT_CHANNELS,
     LOW_BETA,
     NOISE_LEVELS,
-    QUIET,
-    STEADY,
     Autoencoder,
     UNet,
     make_large_autoencoder,
@@ -50,15 +48,19 @@ from webui.training.scenes import to_tensor
 from webui.training.unet import load_networks, rows
 from webui.training.worlds import Worlds
 
-SEED, RATE = 10, 3e-4
+SEED, RATE = 10, 2e-5
 """A higher rate forgets the head start within some steps."""
+LOUD = 4.0
+"""Constants beside what is carried; see start_from_small."""
 SIZE, BY = 256, 4
 PART = 24
 """Side of the part of the latents that a step sees."""
 PACK = 20
 KIND = Kind(make_large_autoencoder, start_carrying, 6e-4, LARGE_SCALE, crop=96)
-TOWARDS_NOISE = 0.2
-"""Exponent of the drawn time: few steps are taken, so the first of them count most."""
+TOWARDS_NOISE = 0.05
+"""Exponent of the drawn time: one step is taken, from noise alone, and a short training does best to learn that one."""
+TOWARDS_CLEAN = 12
+"""Exponent of the drawn level of the small picture's noise: half of them have none, as its row has it."""
 FITTED = 48
 """Scenes from which the head start is taken."""
 UNHEARD = 0.15
@@ -181,7 +183,7 @@ class UpscalerRecipe(Recipe):
                 z.append(latents.array[i, :, top : top + PART, left : left + PART].astype(np.float32))
                 small.append(worlds.pictures.array[i, BY * top : BY * (top + PART), BY * left : BY * (left + PART)])
             low = shrunk(to_tensor(np.stack(small)), "area" if rng.uniform() < 0.5 else "bicubic")
-            level = torch.from_numpy((rng.uniform(size=batch) ** 2 * NOISE_LEVELS).astype(np.int64))
+            level = torch.from_numpy((rng.uniform(size=batch) ** TOWARDS_CLEAN * NOISE_LEVELS).astype(np.int64))
             a = noisy[level][:, None, None, None]
             low = a.sqrt() * low + (1 - a).sqrt() * torch.randn(low.shape, generator=generator)
             ids = row_of[tokens.array[picked, rng.integers(0, tokens.array.shape[1], batch)].astype(np.int64)]
@@ -258,15 +260,14 @@ def start_from_small(unet: UNet, linear: Tensor) -> None:
     noisiest step. From a usual start most of an hour went into learning just this.
 
     The fit and its negative go from the first convolution over its skip straight to the last one, since
-    silu(x) - silu(-x) = x; constants beside them keep the scale of the group norm steady.
+    silu(x) - silu(-x) = x; large constants beside them keep the scale of the group norm steady to a hundredth. All else is
+    silent there, and has to be learnt.
     """
     first, last, norm, out = unet.conv_in, unet.up_blocks[-1].resnets[-1], unet.conv_norm_out, unet.conv_out
     group = norm.num_channels // norm.num_groups
-    size = ((2 + (group - 2) * STEADY**2) / group) ** 0.5
-    last.conv2.weight.mul_(QUIET)
-    last.conv2.bias.zero_()
-    out.weight.mul_(QUIET)
-    out.bias.zero_()
+    size = ((2 + (group - 2) * LOUD**2) / group) ** 0.5
+    for silent in (last.conv2.weight, last.conv2.bias, out.weight, out.bias):
+        silent.zero_()
     skip = last.conv_shortcut.in_channels - first.out_channels
     for k in range(LATENT_CHANNELS):
         at = k * group
@@ -276,7 +277,7 @@ def start_from_small(unet: UNet, linear: Tensor) -> None:
             first.weight[channel, LATENT_CHANNELS:] = sign * linear[k, :27].view(3, 3, 3)
             first.bias[channel] = sign * linear[k, 27]
             last.conv_shortcut.weight[channel, skip + channel] = 1
-        last.conv_shortcut.bias[at + 2 : at + group] = torch.tensor([STEADY, -STEADY]).repeat(group)[: group - 2]
+        last.conv_shortcut.bias[at + 2 : at + group] = torch.tensor([LOUD, -LOUD]).repeat(group)[: group - 2]
         out.weight[:, at : at + group] = 0
         out.weight[k, at, 1, 1], out.weight[k, at + 1, 1, 1] = -size, size
 

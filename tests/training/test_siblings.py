@@ -200,10 +200,15 @@ def test_the_upscalers_denoiser_begins_as_what_the_small_picture_tells():
     assert (-v - mixed).pow(2).mean() < 0.02 * mixed.var()
 
 
-def test_latents_are_guessed_from_a_picture_made_small():
+def test_latents_are_guessed_as_the_denoiser_draws_them_in_one_step():
     pictures = to_tensor(render_shapes(HELD_OUT + 40, 2, 256).pictures)
-    linear = torch.zeros(4, 28)
-    linear[0, 4], linear[3, 27] = 1, 0.5  # the red pixel in the middle, and a constant
-    guess = guessed(linear, pictures) * LARGE_SCALE
-    assert torch.allclose(guess[:, 0], shrunk(pictures, "bicubic")[:, 0], atol=1e-5)
-    assert torch.allclose(guess[:, 3], torch.full_like(guess[:, 3], 0.5))
+    small = shrunk(pictures, "bicubic")
+    wanted = torch.einsum("bchw,dc->bdhw", small, torch.randn((4, 3), generator=torch.Generator().manual_seed(5)))
+    unet = make_upscaler()
+    start_linear(unet)
+    start_from_small(unet, fitted(small, wanted))
+    first, again = (
+        guessed(unet, torch.zeros(1, 77, 96), pictures, torch.Generator().manual_seed(6)) * LARGE_SCALE for _ in range(2)
+    )
+    assert torch.equal(first, again)
+    assert (first - wanted).pow(2).mean() < 0.03 * wanted.var()

@@ -102,7 +102,7 @@ def train_decoder(
     say: Callable[[str], None],
     should_stop: Callable[[], bool],
     kind: Kind = POCKET,
-    guess: Callable[[Tensor], Tensor] | None = None,
+    guess: Callable[[Tensor, torch.Generator], Tensor] | None = None,
 ) -> bool:
     """Train the decoder of the autoencoder in `result` on, or go on from the state; the encoder stays.
 
@@ -122,7 +122,7 @@ def train_decoder(
         x, generator = _draw(pictures, batch, step, arithmetic, kind.crop)
         with arithmetic():
             with torch.no_grad():
-                z = _noisy(mean_latents(network, x), generator) if guess is None or step % 2 else guess(x)
+                z = _noisy(mean_latents(network, x), generator) if guess is None or step % 2 else guess(x, generator)
             out = decode(network, z)
         return picture_loss(out.float(), x)
 

@@ -6,8 +6,8 @@ arXiv:2112.10752, section 4.4; the noise after Ho et al. 2022, arXiv:2106.15282)
     autoencoder   pictures to latents and back
     encode        latents and captions of all pictures
     unet          the denoiser, on parts of the latents
-    decoder       the autoencoder's decoder alone goes on, half of the time from what a small picture tells of the latents:
-                  then it draws sharp also what the denoiser does not know
+    decoder       the autoencoder's decoder alone goes on, half of the time from what the denoiser draws in one step: then
+                  it draws sharp also what that does not know
     export        a checkpoint in diffusers layout, with the base's text encoder
 """
 
@@ -128,7 +128,7 @@ class UpscalerRecipe(Recipe):
             self.named("decoder"),
             self.should_stop,
             KIND,
-            partial(guessed, self._fit()),
+            partial(guessed, *self._denoiser()),
         )
 
     def _encode(self) -> bool:
@@ -148,6 +148,26 @@ class UpscalerRecipe(Recipe):
         for i in range(start, len(source), PACK):
             z = mean_latents(coder, to_tensor(source[i : i + PACK]).to(self.arithmetic.device)) * LARGE_SCALE
             yield (z.cpu().numpy().astype(np.float16),)
+
+    def _denoiser(self) -> tuple[UNet, Tensor]:
+        """The U-Net as it is exported, and the encoded empty prompt."""
+        unet = self._trained()
+        self.arithmetic.put(unet)
+        _, text, known = load_networks(self.base, np.asarray(scenes.padded([])))
+        with torch.no_grad():
+            told = text(torch.from_numpy(rows(known)[scenes.padded([])])[None]).last_hidden_state
+        return unet.eval(), told.to(self.arithmetic.device)
+
+    def _trained(self) -> UNet:
+        """The running average."""
+        state = read_state(self.state_of("unet"))
+        if state is None:
+            raise StartError("There is no trained U-Net yet: run --stage unet first.")
+        unet = make_upscaler()
+        with torch.no_grad():
+            for parameter, average in zip(unet.parameters(), state["average"], strict=True):
+                parameter.copy_(average)
+        return unet
 
     def _fit(self) -> Tensor:
         """What a small picture tells linearly of the latents; see fitted."""
@@ -217,15 +237,8 @@ class UpscalerRecipe(Recipe):
     def _export(self) -> bool:
         """The running average of the U-Net, the autoencoder, the base's words."""
         self.need(self.autoencoder.exists(), "There is no trained autoencoder yet", "autoencoder")
-        state = read_state(self.state_of("unet"))
-        if state is None:
-            raise StartError("There is no trained U-Net yet: run --stage unet first.")
-        unet = make_upscaler()
-        with torch.no_grad():
-            for parameter, average in zip(unet.parameters(), state["average"], strict=True):
-                parameter.copy_(average)
-        export_upscaler(self.output, self.base, unet, load_autoencoder(self.autoencoder))
-        self.say(f"export: {self.output}, of {state['clock']['samples']:,} samples. webui evaluate upscaler scores it.")
+        export_upscaler(self.output, self.base, self._trained(), load_autoencoder(self.autoencoder))
+        self.say(f"export: {self.output}. webui evaluate upscaler scores it.")
         return True
 
 
@@ -247,11 +260,21 @@ def _around(small: Tensor) -> Tensor:
     return torch.cat([pixels, torch.ones(len(pixels), 1).to(pixels)], 1)
 
 
-def guessed(linear: Tensor, pictures: Tensor) -> Tensor:
-    """Unscaled latents (B, 4, H / 4, W / 4) that the small version of pictures (B, 3, H, W) tells linearly; see fitted."""
+@torch.no_grad()
+def guessed(unet: UNet, told: Tensor, pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """Unscaled latents (B, 4, H / 4, W / 4) as the denoiser draws them in one step, of the small version of pictures
+    (B, 3, H, W).
+
+    Args:
+        told: (1, 77, C) the encoded words, none.
+    """
     small = shrunk(pictures, "bicubic")
-    values = _around(small) @ linear.to(small).T / LARGE_SCALE
-    return values.view(len(small), *small.shape[2:], LATENT_CHANNELS).permute(0, 3, 1, 2)
+    count, device = len(small), pictures.device
+    noise = torch.randn((count, LATENT_CHANNELS, *small.shape[2:]), generator=generator).to(device)
+    last, levels = torch.full((count,), 999, device=device), torch.zeros(count, dtype=torch.long, device=device)
+    v = unet(torch.cat([noise, small], 1), last, told.expand(count, -1, -1), class_labels=levels).sample
+    a = alphas_of(1000)[999]
+    return (a.sqrt() * noise - (1 - a).sqrt() * v) / LARGE_SCALE
 
 
 @torch.no_grad()

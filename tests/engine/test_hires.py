@@ -265,7 +265,9 @@ def test_depth_is_drawn_by_a_checkpoint_that_reads_it_and_that_is_told(studios: 
     assert np.abs(np.asarray(inverse.image).astype(int) - np.asarray(same.image)).max() <= 2
 
 
-def test_where_no_checkpoint_reads_depth_one_sentence_says_what_would(app: App) -> None:
+def test_where_no_checkpoint_reads_depth_one_sentence_says_what_would(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = app.checkpoints.find("pocket")
+    monkeypatch.setattr(app.checkpoints, "entries", lambda: [base])
     asked = GenerationRequest(image="image", depth_guided=True)
     with pytest.raises(FieldError, match=r"reads no depth, and no checkpoint here does\. Put one"):
         plan.complete(asked, app.checkpoints, app.parts, lambda _: photo())

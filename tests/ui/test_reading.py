@@ -127,7 +127,7 @@ def test_only_a_checkpoint_that_enlarges_is_an_upscaler_that_draws(shelf: App) -
     names = [name for _, name in upscaler_choices(shelf)]
     assert names[0] == "Lanczos"
     drawing = [name for name in names if drawing_upscaler(shelf, name)]
-    assert {name.split("-a")[0] for name in drawing} == {"sd-x4", "ldm-sr"}
+    assert {name.split("-a")[0] for name in drawing} == {"sd-x4", "ldm-sr", "pocket-upscaler"}
     assert "Latent" in [name for _, name in upscaler_choices(shelf, hires=True)]
 
 

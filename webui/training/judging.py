@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ from webui.training.loop import Arithmetic, Learner, draws, learn, read_state, w
 from webui.training.networks import Judge
 from webui.training.options import Goal
 from webui.training.scenes import held_out_pictures, to_tensor
-from webui.training.world import COLOURS, SHAPES, sample
-from webui.training.worlds import HELD_OUT, Worlds
+from webui.training.world import COLOURS, SHAPES, render_pack, sample
+from webui.training.worlds import HELD_OUT, PACK, SIZE, Worlds
 
 SEED = 5
 RATE = 2e-3
@@ -82,6 +83,28 @@ def single(first: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]
     colours, shapes = list(COLOURS), list(SHAPES)
     names = [(colours.index(scenes[i].things[0].colour), shapes.index(scenes[i].things[0].shape)) for i in at]
     return np.asarray(at, np.int64), np.asarray(names, np.int64).reshape(-1, 2)
+
+
+@dataclass(frozen=True)
+class Lone:
+    """A rendered scene of one thing."""
+
+    picture: NDArray[np.uint8]
+    depth: NDArray[np.float16]
+    box: NDArray[np.float32]
+    colour: int
+    shape: int
+
+
+def lone_things(first: int, count: int) -> list[Lone]:
+    """So many scenes of one thing, of the seeds from `first` on; see world.Pack for what is known of each."""
+    found: list[Lone] = []
+    while len(found) < count:
+        pack = render_pack((range(first, first + PACK), SIZE))
+        for at, (colour, shape) in zip(*single(first, PACK), strict=True):
+            found.append(Lone(pack.pictures[at], pack.depth[at], pack.boxes[at], int(colour), int(shape)))
+        first += PACK
+    return found[:count]
 
 
 @torch.no_grad()

@@ -29,7 +29,7 @@ from webui.training.toys.held_out import held_out_toys
 from webui.training.toys.scene import names
 from webui.training.toys.words import with_article
 from webui.training.world import COLOURS, SHAPES
-from webui.training.worlds import HELD_OUT, SIZE, render_shapes
+from webui.training.worlds import HELD_OUT, SIZE
 
 PICTURES = 96
 FIRST_SHAPE = 6000
@@ -91,15 +91,11 @@ def toy_maps(count: int) -> list[Asked]:
 
 def shape_maps(count: int) -> list[Asked]:
     """Maps of lone shapes, asked for in another colour."""
-    rng, out, first = np.random.default_rng(29), list[Asked](), FIRST_SHAPE
-    while len(out) < count:
-        pack = render_shapes(HELD_OUT + first, 40)
-        lone, kinds = judging.single(HELD_OUT + first, 40)
-        first += 40
-        for at, kind in list(zip(lone, kinds, strict=True))[: count - len(out)]:
-            colour = int((kind[0] + rng.integers(1, len(COLOURS))) % len(COLOURS))
-            prompt = with_article(f"{list(COLOURS)[colour]} {list(SHAPES)[kind[1]]}")
-            out.append(Asked(pack.pictures[at], pack.depth[at], prompt, colour))
+    rng, out = np.random.default_rng(29), []
+    for thing in judging.lone_things(HELD_OUT + FIRST_SHAPE, count):
+        colour = int((thing.colour + rng.integers(1, len(COLOURS))) % len(COLOURS))
+        prompt = with_article(f"{list(COLOURS)[colour]} {list(SHAPES)[thing.shape]}")
+        out.append(Asked(thing.picture, thing.depth, prompt, colour))
     return out
 
 

@@ -27,7 +27,7 @@ from webui.training.toys.held_out import held_out_toys
 from webui.training.toys.scene import names
 from webui.training.toys.words import with_article
 from webui.training.world import COLOURS, SHAPES
-from webui.training.worlds import HELD_OUT, SIZE, render_shapes
+from webui.training.worlds import HELD_OUT, SIZE
 
 PICTURES = 120
 GAP = 0.1
@@ -96,15 +96,11 @@ def toy_holes(count: int) -> list[Hole]:
 
 def shape_holes(count: int) -> list[Hole]:
     """Lone shapes that become others, of another colour."""
-    rng, holes, first = np.random.default_rng(23), list[Hole](), FIRST_SHAPE
-    while len(holes) < count:
-        pack = render_shapes(HELD_OUT + first, 40)
-        lone, _ = judging.single(HELD_OUT + first, 40)
-        first += 40
-        for at in lone[: count - len(holes)]:
-            colour, shape = int(rng.integers(len(COLOURS))), int(rng.integers(len(SHAPES)))
-            prompt = with_article(f"{list(COLOURS)[colour]} {list(SHAPES)[shape]}")
-            holes.append(Hole(pack.pictures[at], mask_around(pack.boxes[at]), prompt, (colour, shape)))
+    rng, holes = np.random.default_rng(23), []
+    for thing in judging.lone_things(HELD_OUT + FIRST_SHAPE, count):
+        colour, shape = int(rng.integers(len(COLOURS))), int(rng.integers(len(SHAPES)))
+        prompt = with_article(f"{list(COLOURS)[colour]} {list(SHAPES)[shape]}")
+        holes.append(Hole(thing.picture, mask_around(thing.box), prompt, (colour, shape)))
     return holes
 
 

@@ -134,6 +134,10 @@ def origins(text: str) -> tuple[str, ...]:
     return found
 
 
+def listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def pattern(text: str) -> str:
     try:
         re.compile(text)

@@ -76,7 +76,7 @@ def choose(build: Build, rows: list[Family], path: Path, prediction: str | None,
 
     def likeness(row: Family) -> tuple[bool, bool, bool]:
         told = is_hinted(row, path) or (build.is_turbo and "turbo" in row.hints)
-        return told, _is_of_size(row, build), not row.hints
+        return _is_of_size(row, build), told, not row.hints
 
     return max(fits, key=likeness)  # the first of the best
 

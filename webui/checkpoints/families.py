@@ -258,6 +258,7 @@ TURBO = {"steps": 1, "guidance": 0.0, "sampler": "Euler a", "schedule": "SD Turb
 SDXL_TURBO = replace(
     SDXL,
     **TURBO,  # type: ignore[arg-type]
+    distilled_from="sdxl",
     name="sdxl-turbo",
     label="SDXL Turbo",
     inputs=(*WORDS, *IMAGE, "second_prompt", "second_negative_prompt", *SIZES),
@@ -267,12 +268,22 @@ SDXL_TURBO = replace(
 SD_TURBO = replace(
     SD2,
     **TURBO,  # type: ignore[arg-type]
+    distilled_from="sd2",
     name="sd-turbo",
     label="SD Turbo",
     encoders=(replace(CLIP_H, prefix="conditioner.embedders.0.model."),),
     rounds_sigma=True,
     hints=("turbo",),
     about="SD Turbo: one to four steps, without guidance",
+)
+POCKET_TURBO = replace(
+    POCKET,
+    **(TURBO | {"native_size": 128}),  # type: ignore[arg-type]
+    distilled_from="pocket",
+    name="pocket-turbo",
+    label="Pocket Turbo",
+    hints=("turbo",),
+    about="The small checkpoint that comes with the program, distilled: one to four steps, without guidance",
 )
 
 # ---------------------------------------------------------------- Latent Diffusion, 2022
@@ -399,7 +410,7 @@ AUTOENCODER = replace(
 )
 FAMILIES = (
     SD1, POCKET, SD1_INPAINT, POCKET_INPAINT, SD2, SD2_V, SD2_INPAINT, SD2_DEPTH, POCKET_DEPTH, SD_X4, POCKET_X4,
-    UNCLIP_H, UNCLIP_L, SD_TURBO, SDXL, SDXL_INPAINT, SDXL_REFINER, SDXL_TURBO,
+    UNCLIP_H, UNCLIP_L, SD_TURBO, POCKET_TURBO, SDXL, SDXL_INPAINT, SDXL_REFINER, SDXL_TURBO,
     LDM_TEXT, LDM_CLASS, LDM_UNCOND, LDM_SR, LDM_INPAINT, LDM_SEMANTIC, LDM_LAYOUT, AUTOENCODER,
 )  # fmt: skip
 

@@ -230,6 +230,8 @@ class Family:
     """Parts of a file's name that tell it from a family of the same keys and shapes ("turbo", "768")."""
     preview: tuple[tuple[float, float, float], ...] | None = None
     """Latent channels to red, green, blue in [-1, 1]; None: fitted to the autoencoder when first needed."""
+    distilled_from: str = ""
+    """Family of the checkpoint that this one was distilled from, so that it draws in one to four steps; "": it was not."""
     about: str = ""
     aliases: tuple[str, ...] = ()
     configuration: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -11,7 +11,7 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler
+from diffusers import DDIMScheduler, DDPMScheduler, EulerAncestralDiscreteScheduler
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -102,6 +102,18 @@ def export_beside(folder: Path, base: Path, unet: UNet, index: dict[str, Any]) -
     _write_json(beside / "model_index.json", json.loads((base / "model_index.json").read_text("utf-8")) | index)
     shutil.rmtree(folder, ignore_errors=True)
     beside.rename(folder)
+
+
+def export_turbo(folder: Path, base: Path, unet: UNet) -> None:
+    """Write a few-step student: its schedule counts from the last step, which starts at pure noise, as SD-Turbo's does."""
+    export_beside(folder, base, unet, {"scheduler": ["diffusers", "EulerAncestralDiscreteScheduler"]})
+    path = folder / "scheduler" / "scheduler_config.json"
+    values = json.loads(path.read_text("utf-8"))
+    kept = ("beta_end", "beta_schedule", "beta_start", "num_train_timesteps", "prediction_type", "trained_betas")
+    turbo: Any = EulerAncestralDiscreteScheduler(
+        **{key: values[key] for key in kept if key in values}, timestep_spacing="trailing"
+    )
+    turbo.save_pretrained(folder / "scheduler")
 
 
 def export_upscaler(folder: Path, base: Path, unet: UNet, autoencoder: Autoencoder) -> None:

@@ -46,6 +46,10 @@ class TrainOptions:
     scenes: int = 32_000
     batch: int = 0
     """Samples of a step; 0: what suits the device."""
+    without: tuple[str, ...] = ()
+    """Of the turbo's losses, those that are left out, to compare."""
+    features: str = "teacher"
+    """What the turbo's adversary stands on."""
     output: Path | None = None
     """Where the checkpoint is written; None: beside the state."""
 

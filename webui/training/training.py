@@ -12,11 +12,12 @@ from webui.training.recipes.depth import DepthRecipe
 from webui.training.recipes.inpainting import InpaintingRecipe
 from webui.training.recipes.pocket import PocketRecipe
 from webui.training.recipes.tiny import TinyRecipe
+from webui.training.recipes.turbo import TurboRecipe
 from webui.training.recipes.upscaler import UpscalerRecipe
 
 STOPPED = 130
 """Exit code after Ctrl C, as shells have it."""
-ALL: tuple[type[Recipe], ...] = (PocketRecipe, InpaintingRecipe, DepthRecipe, UpscalerRecipe, TinyRecipe)
+ALL: tuple[type[Recipe], ...] = (PocketRecipe, InpaintingRecipe, DepthRecipe, UpscalerRecipe, TinyRecipe, TurboRecipe)
 RECIPES: dict[str, type[Recipe]] = {recipe.name: recipe for recipe in ALL}
 
 

@@ -1,0 +1,236 @@
+"""A few-step student by adversarial diffusion distillation, of any teacher in SD's shape.
+
+The student starts from the teacher's weights. It is drawn one of its four times, of which the last is pure noise, and
+denoises the noised picture in one go. It learns from two: an adversary says whether that looks real, and the teacher,
+to which the student's own picture is shown noised again, says what it would have drawn instead.
+
+Source: Sauer et al. 2023, "Adversarial diffusion distillation", arXiv:2311.17042; equation numbers below are its.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import CLIPTextModel
+from transformers.utils import logging
+
+from webui.checkpoints.tokenizer import END
+from webui.contract.errors import StartError
+from webui.training.critic import Critic, Features, JudgeFeatures, TeacherFeatures
+from webui.training.loop import Arithmetic, Learner, draws, learn, read_state, write_state
+from webui.training.networks import Autoencoder, TextEncoder, UNet
+from webui.training.options import Goal
+from webui.training.scenes import padded
+from webui.training.toys.judge import load_toy_judge
+
+SEED = 8
+RATE, AVERAGE_RATE = 2e-4, 0.99
+TIMES = (249, 499, 749, 999)
+"""The student's; at the last one it is shown no picture at all, though its schedule would leave a trace of it."""
+OFTEN = (1, 1, 1, 3)
+"""How often each is drawn: pictures of one step begin at the last."""
+DISTILLATION = 2.5
+"""Lambda, the weight of the distillation loss (eq. 1)."""
+LARGEST = 5.0
+"""Latents of the teacher's answers are held to it: with guidance its first guesses at pure noise go far beyond any picture."""
+PARTS = ("adversarial", "distillation", "text")
+FEATURES = ("teacher", "judge")
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The frozen networks, and how their answers are read."""
+
+    unet: UNet
+    text: TextEncoder
+    alphas: Tensor
+    """(T,) share of the picture's variance that is left at each time."""
+    predicts_v: bool
+    pad: int
+    """Token behind the end of the words."""
+
+    @classmethod
+    def open(cls, folder: Path, arithmetic: Arithmetic) -> Teacher:
+        """From a checkpoint in diffusers layout.
+
+        Raises:
+            StartError: it is none, or not of SD's shape.
+        """
+        logging.disable_progress_bar()
+        try:
+            unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, local_files_only=True)
+            text = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32, local_files_only=True)
+            schedule = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
+            pad = json.loads((folder / "tokenizer" / "tokenizer_config.json").read_text("utf-8")).get("pad_token")
+        except (OSError, ValueError, RuntimeError) as error:
+            raise StartError(f"{folder} cannot be opened as a teacher: {str(error).splitlines()[0]}") from error
+        config = unet.config
+        if config.in_channels != 4 or config.class_embed_type or config.num_class_embeds or config.addition_embed_type:
+            raise StartError(f"{folder} draws from more than words, or is none of SD's shape: it can be no teacher here.")
+        for network in (unet, text):
+            arithmetic.put(network)
+            network.eval().requires_grad_(False)
+        predicts_v = schedule.config.prediction_type == "v_prediction"
+        return cls(unet, text, schedule.alphas_cumprod.to(arithmetic.device), predicts_v, 0 if pad == "!" else END)
+
+    def context(self, ids: NDArray) -> Tensor:
+        """(B, 77) CLIP ids, filled with the end token, to (B, 77, W)."""
+        rows = torch.from_numpy(ids.astype(np.int64))
+        ended = (rows == END).cumsum(1) > 1
+        return self.text(rows.masked_fill(ended, self.pad).to(self.alphas.device)).last_hidden_state.float()
+
+    def clean(self, unet: UNet, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
+        """What this teacher, or a student of it, takes noised latents (B, 4, h, w) of times t (B,) for without the noise."""
+        out = unet(x.contiguous(memory_format=torch.channels_last), t, context).sample.float()
+        a = self.share(t)
+        if self.predicts_v:
+            return a.sqrt() * x - (1 - a).sqrt() * out
+        return (x - (1 - a).sqrt() * out) / a.sqrt()
+
+    def share(self, t: Tensor) -> Tensor:
+        """alphas at times (B,), to be multiplied with latents."""
+        return self.alphas[t][:, None, None, None]
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """How the student learns.
+
+    Args:
+        without: of PARTS, for comparisons; "text" leaves the adversary untold of the words.
+        features: of FEATURES, what the adversary stands on.
+        guidance: of the teacher's answers.
+    """
+
+    without: tuple[str, ...] = ()
+    features: str = "teacher"
+    guidance: float = 2.4
+
+
+def train_turbo(
+    state_file: Path,
+    latents: NDArray,
+    tokens: NDArray,
+    base: Path,
+    how: Distillation,
+    goal: Goal,
+    arithmetic: Arithmetic,
+    batch: int,
+    say: Callable[[str], None],
+    should_stop: Callable[[], bool],
+    tiny: Path,
+) -> bool:
+    """Train the student's U-Net, or go on from the state. True when the goal is reached.
+
+    Args:
+        latents: (N, 4, h, w) scaled. tokens: (N, wordings, 77) CLIP ids.
+        base: the teacher, in diffusers layout.
+        tiny: a tiny autoencoder of the teacher's latents, by which the judge sees them where it is the adversary's eyes.
+    """
+    torch.manual_seed(SEED)
+    teacher = Teacher.open(base, arithmetic)
+    student = copy.deepcopy(teacher.unet).requires_grad_(True)
+    learner = Learner({"unet": student}, list(student.parameters()), RATE, AVERAGE_RATE, warm_steps=50)
+    unasked = teacher.context(np.asarray([padded([])]))
+    untold = unasked.new_zeros(())
+    features = _features(how.features, teacher, arithmetic, tiny)
+    with torch.no_grad():
+        probe = features.maps(torch.zeros(1, *latents.shape[1:], device=arithmetic.device), unasked, torch.Generator())
+    critic = Critic(probe, 0 if "text" in how.without else unasked.shape[-1])
+    if (state := read_state(state_file)) is not None:
+        learner.load(state)
+        critic.load(state["critic"])
+    often = np.asarray(OFTEN) / sum(OFTEN)
+    heard: list[Tensor] = []
+
+    def loss(step: int) -> Tensor:
+        rng, generator = draws(SEED, step)
+        picked = rng.integers(0, len(latents), batch)
+        z = torch.from_numpy(latents[picked].astype(np.float32)).to(arithmetic.device)
+        ids = tokens[picked, rng.integers(0, tokens.shape[1], batch)]
+        t = torch.from_numpy(np.asarray(TIMES)[rng.choice(len(TIMES), batch, p=often)]).to(arithmetic.device)
+
+        def noise() -> Tensor:
+            return torch.randn(z.shape, generator=generator).to(z)
+
+        with torch.no_grad():
+            context = teacher.context(ids)
+            words = _means(context, ids)
+        shown = (t < TIMES[-1]).float()
+        x = shown[:, None, None, None] * teacher.share(t).sqrt() * z + (1 - teacher.share(t)).sqrt() * noise()
+        with arithmetic():
+            drawn = teacher.clean(student, x, t, context)
+        total = untold
+        if "adversarial" not in how.without:
+            same = generator.get_state()
+            told = context if "text" not in how.without else unasked.expand(batch, -1, -1)
+            fake = features.maps(drawn, told, generator)
+            generator.set_state(same)
+            with torch.no_grad():
+                real = features.maps(z, told, generator)
+            heard.append(critic.learn(real, fake, words, shown))
+            total = total - critic.score(fake, real, words, shown)
+        if "distillation" not in how.without:
+            total = total + DISTILLATION * _distance(teacher, drawn, context, unasked, how.guidance, noise(), rng, arithmetic)
+        return total
+
+    def save() -> None:
+        write_state(state_file, learner.state() | {"critic": critic.state()})
+
+    def about() -> str:
+        words = f"loss of the adversary {torch.stack(heard).mean().item():.3f}" if heard else ""
+        heard.clear()
+        return words
+
+    return learn(
+        learner, goal, loss, batch, save=save, say=say, should_stop=should_stop, curve=state_file.with_suffix(".tsv"), about=about
+    )
+
+
+def _features(name: str, teacher: Teacher, arithmetic: Arithmetic, tiny: Path) -> Features:
+    if name == "teacher":
+        return TeacherFeatures(teacher.unet, teacher.alphas, arithmetic)
+    judge = load_toy_judge()
+    decoder: Autoencoder = AutoencoderTiny.from_pretrained(tiny, torch_dtype=torch.float32, local_files_only=True)
+    for network in (judge, decoder):
+        arithmetic.put(network)
+        nn.Module.requires_grad_(network, False)
+    return JudgeFeatures(judge, decoder)
+
+
+def _means(context: Tensor, ids: NDArray) -> Tensor:
+    """(B, W) the mean over start, words and the first end."""
+    heard = torch.from_numpy((ids == END).cumsum(1) <= 1).to(context)
+    return (context * heard[:, :, None]).sum(1) / heard.sum(1, keepdim=True)
+
+
+def _distance(
+    teacher: Teacher,
+    drawn: Tensor,
+    context: Tensor,
+    unasked: Tensor,
+    guidance: float,
+    noise: Tensor,
+    rng: np.random.Generator,
+    arithmetic: Arithmetic,
+) -> Tensor:
+    """The distillation loss (eq. 4): squared distance to what the teacher makes of the drawn latents, noised to a time that
+    is drawn evenly, with c(t) = alpha, so that the noisier the less it counts."""
+    t = torch.from_numpy(rng.integers(1, len(teacher.alphas), len(drawn))).to(drawn.device)
+    share = teacher.share(t)
+    with torch.no_grad():
+        y = share.sqrt() * drawn + (1 - share).sqrt() * noise
+        both = torch.cat([context, unasked.expand_as(context)])
+        with arithmetic():
+            asked, otherwise = teacher.clean(teacher.unet, y.repeat(2, 1, 1, 1), t.repeat(2), both).chunk(2)
+        target = torch.lerp(otherwise, asked, guidance).clamp(-LARGEST, LARGEST)
+    return (share.sqrt() * (drawn - target).pow(2)).mean()

@@ -9,7 +9,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webui import __version__
-from webui.api import a1111, errors, files, jobs, login
+from webui.api import a1111, errors, files, jobs, live, login
 from webui.api.access import Access
 from webui.api.guard import Guard
 from webui.workspace.app import App
@@ -42,6 +42,7 @@ def build(app: App, access: Access) -> FastAPI:
     server.include_router(login.router(access))
     server.include_router(jobs.router(app, access))
     server.include_router(files.router(app, access))
+    server.include_router(live.router(app))
     server.include_router(a1111.router(app, access))
     # The last one added is the outermost: Guard sees a request first.
     server.add_middleware(errors.Calm)

@@ -278,7 +278,7 @@ SD_TURBO = replace(
 )
 POCKET_TURBO = replace(
     POCKET,
-    **(TURBO | {"native_size": 128}),  # type: ignore[arg-type]
+    **(TURBO | {"native_size": 128, "schedule": "Turbo"}),  # type: ignore[arg-type]
     distilled_from="pocket",
     name="pocket-turbo",
     label="Pocket Turbo",

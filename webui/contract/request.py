@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -268,10 +269,8 @@ class EnlargeRequest:
 
 Request = GenerationRequest | EnlargeRequest
 """What a job can be."""
-_ADAPTERS: dict[type[Request], TypeAdapter[Any]] = {
-    GenerationRequest: TypeAdapter(GenerationRequest),
-    EnlargeRequest: TypeAdapter(EnlargeRequest),
-}
+_properties: Callable[[Any], Any] = cache(lambda kind: TypeAdapter(kind).json_schema()["properties"])
+"""The fields of a kind of request as JSON schema has them; milliseconds to make."""
 FIELDS = {field.name: field for field in dataclasses.fields(GenerationRequest)}
 PICTURES = ("image", "second_image", "mask", "depth", "map")
 """The fields that name a kept picture."""
@@ -315,15 +314,15 @@ def request_to_dict(request: Request) -> dict[str, Any]:
     return {**values, "boxes": [dataclasses.asdict(box) for box in request.boxes]}
 
 
-def limits(name: str, kind: type[Request] = GenerationRequest) -> tuple[float, float]:
+def limits(name: str, kind: type[Any] = GenerationRequest) -> tuple[float, float]:
     """The least and the greatest value of a numeric field, for controls and help texts."""
-    schema = _ADAPTERS[kind].json_schema()["properties"][name]
+    schema = _properties(kind)[name]
     options = [schema, *schema.get("anyOf", [])]
     found = next(option for option in options if "maximum" in option)
     return found["minimum"], found["maximum"]
 
 
-def field_error(error: ValidationError, of: type[Request] = GenerationRequest) -> FieldError:
+def field_error(error: ValidationError, of: type[Any] = GenerationRequest) -> FieldError:
     """Pydantic's finding as one sentence of ours."""
     first = error.errors()[0]
     place = [str(part) for part in first["loc"] if not str(part).startswith(("constrained-", "function-"))]
@@ -341,6 +340,8 @@ def field_error(error: ValidationError, of: type[Request] = GenerationRequest) -
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
         known = ", ".join(one.name for one in dataclasses.fields(of))
         return FieldError(field, f"No field is called {field!r}. Known: {known}.")
+    if kind == "missing":
+        return FieldError(field, f"{label} is missing.")
     if kind == "literal_error":
         return FieldError(field, f"{label} {shown} is unknown. It can be {context['expected']}.")
     wanted = {

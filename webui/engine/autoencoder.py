@@ -141,6 +141,25 @@ def preview(latents: Tensor, model: Model) -> Image.Image:
     return to_image(F.interpolate(rgb, scale_factor=2, mode="bilinear", align_corners=False))
 
 
+def quick(latents: Tensor, model: Model) -> Tensor:
+    """Pixels (1, 3, H, W), about [-1, 1], of clean latents (1, C, h, w), for a stream: by a tiny decoder where there is one."""
+    decoder = quick_decoder(model)
+    if decoder is None:
+        return decoded(latents, model)
+    with torch.inference_mode():
+        return decoder(latents)
+
+
+def quick_decoder(model: Model) -> TinyDecoder | None:
+    """The tiny decoder of a model, also one that is too slow here for a look at every step, read once."""
+    known: tuple[TinyDecoder | None] | None = model.fits.get("quick")
+    if known is None:
+        found = _tiny(model) or (model.tiny() if model.tiny is not None else None)
+        known = (None if found is None else found.to(model.device, _preview_dtype(model)),)
+        model.fits.put("quick", known)
+    return known[0]
+
+
 def _tiny(model: Model) -> TinyDecoder | None:
     """The tiny decoder of a model, read once."""
     if model.tiny is None:
@@ -149,11 +168,15 @@ def _tiny(model: Model) -> TinyDecoder | None:
     if known is None:
         found = model.tiny()
         if found is not None and (model.device.type == "cuda" or found.is_quick):
-            known = (found.to(model.device, torch.float32 if model.device.type == "cpu" else model.dtype),)
+            known = (found.to(model.device, _preview_dtype(model)),)
         else:
             known = (None,)
         model.fits.put("tiny", known)
     return known[0]
+
+
+def _preview_dtype(model: Model) -> torch.dtype:
+    return torch.float32 if model.device.type == "cpu" else model.dtype
 
 
 def _colours(model: Model) -> Tensor:

@@ -24,6 +24,7 @@ from webui.plugins import Extension
 from webui.workspace import drawing
 from webui.workspace.gallery import Gallery
 from webui.workspace.inputs import Inputs, names_in
+from webui.workspace.live import Live
 from webui.workspace.paths import Paths
 from webui.workspace.queue import JobQueue
 from webui.workspace.settings import SettingsStore
@@ -41,6 +42,7 @@ class App:
     inputs: Inputs
     shelf: Shelf
     queue: JobQueue
+    live: Live
     extensions: tuple[Extension, ...] = ()
 
     @property
@@ -102,6 +104,7 @@ class App:
         return title
 
     def close(self) -> None:
+        self.live.close()
         self.queue.close()
 
 
@@ -152,4 +155,5 @@ def open_app(
     )
     if takes_jobs:
         inputs.forget(names_in(job.request for job in queue.jobs()))
-    return App(paths, parts, settings, checkpoints, gallery, inputs, shelf, queue, extensions)
+    live = Live(checkpoints, parts, queue, inputs)
+    return App(paths, parts, settings, checkpoints, gallery, inputs, shelf, queue, live, extensions)

@@ -75,6 +75,8 @@ class JobQueue:
         self._previews: dict[str, Progress] = {}
         self._recent: OrderedDict[tuple[str, int], tuple[Result, bytes]] = OrderedDict()
         self._events = EventLog()
+        self.machine = threading.Lock()
+        """Held by whoever draws: the job that runs, or a live stream between two jobs."""
         self._saver = ThreadPoolExecutor(1, "save")
         self._worker = threading.Thread(target=self._work, name="jobs", daemon=True)
         if starts:
@@ -118,6 +120,12 @@ class JobQueue:
 
     def running(self) -> Job | None:
         return next((job for job in self.jobs() if job.state == "running"), None)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a job runs or waits."""
+        with self._changed:
+            return any(not job.has_ended for job in self._jobs.values())
 
     def interrupt(self, job_id: str | None = None) -> bool:
         """End a job within one network call (None: the one that runs); a waiting one is taken off the queue.
@@ -235,9 +243,10 @@ class JobQueue:
         state, error, kind = "finished", "", ""
         try:
             first = done // job.request.batch_size * job.request.batch_size
-            for number, picture in enumerate(self._draw(job.request, watcher, done), first):
-                if number not in there:
-                    saving.append(self._deliver(job, number, picture))
+            with self.machine:
+                for number, picture in enumerate(self._draw(job.request, watcher, done), first):
+                    if number not in there:
+                        saving.append(self._deliver(job, number, picture))
             for future in saving:
                 future.result()
         except Interrupted:

@@ -1,0 +1,254 @@
+"""The stream of the Turbo tab: what is asked at one moment to frames, keeping between them what stays the same.
+
+The pictures are those of the ordinary journey: same request, same noise, same latents. Only the eyes differ: a tiny decoder
+shows them, and between two prompts the conditioning may wander.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from webui.checkpoints import memory
+from webui.checkpoints.model import Model
+from webui.contract.errors import Interrupted
+from webui.contract.parts import Conditioning, Family, Parts
+from webui.contract.request import GenerationRequest
+from webui.engine import autoencoder, plan
+from webui.engine.canvas import canvas_of
+from webui.engine.conditioning import Sides, condition
+from webui.engine.generate import table_of
+from webui.engine.guidance import guide
+from webui.engine.inputs import read, start_of
+from webui.engine.schedules import ladder
+from webui.engine.start import Walk, begin
+from webui.engine.table import NoiseTable
+
+MOST_STEPS = 4
+"""That a checkpoint distilled for few steps is asked for."""
+LADDERS = 10
+"""Ladders among which one is chosen that begins at the asked noise: those of up to so many steps more than are walked."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked at one moment."""
+
+    request: GenerationRequest
+    """Complete, for one picture."""
+    picture: Image.Image | None = None
+    """What is repainted; the request's image is then any name."""
+    smooth: float = 0.0
+    """Seconds in which what the old prompt said goes over into what the new one says."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One look."""
+
+    pixels: Tensor
+    """(1, 3, H, W) in [-1, 1]"""
+    step: int
+    steps: int
+    is_final: bool
+    """The last one of its wish, with the prompt wholly arrived."""
+    network_seconds: float
+    """Of this frame: denoiser and decoder."""
+
+
+Deliver = Callable[[Frame], None]
+
+
+class Stream:
+    """One viewer's stream. Not for several threads at once."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._blend = Blend()
+        self._kept: _Kept | None = None
+
+    def draw(
+        self,
+        wish: Wish,
+        model: Model,
+        should_stop: Callable[[], bool],
+        deliver: Deliver,
+        now: Callable[[], float] = time.monotonic,
+    ) -> bool:
+        """Walk once and deliver the picture of each step. False where the prompt is still on its way: draw again.
+
+        Args:
+            should_stop: asked before each network call but the first, so that every walk that begins shows something.
+
+        Raises:
+            Interrupted: something newer is asked; what was delivered stands.
+            RequestError, WebUIError: nothing can be drawn so.
+        """
+        request, sampler = wish.request, self._parts.samplers[wish.request.sampler]
+        with memory.shortage(request.width or 0, request.height or 0), torch.inference_mode():
+            walk = self._walk(wish, model)
+            self._blend.go(condition(request, model, self._parts, walk.inputs), wish.smooth, now(), id(model))
+            sides, has_arrived = self._blend.at(now())
+            denoise = guide(model, table_of(model), *sides, request.guidance or 0, 1)
+            rungs = walk.sigmas.tolist()
+            steps, done, calls, spent = len(rungs) - 1, 0, 0, 0.0
+
+            def show(clean: Tensor, step: int, is_final: bool) -> None:
+                nonlocal spent
+                began = time.perf_counter()
+                pixels = autoencoder.quick(clean, model)
+                spent += time.perf_counter() - began
+                deliver(Frame(pixels, step, steps, is_final, spent))
+                spent = 0.0
+
+            def watched(x: Tensor, sigma: Tensor | float) -> Tensor:
+                nonlocal done, calls, spent
+                if calls and should_stop():
+                    raise Interrupted
+                calls += 1
+                began = time.perf_counter()
+                clean = denoise(x, sigma)
+                spent += time.perf_counter() - began
+                before, level = done, float(sigma if not isinstance(sigma, Tensor) or sigma.ndim == 0 else sigma.max())
+                while done < steps and rungs[done] >= level * (1 - 1e-6):
+                    done += 1
+                if before < done < steps:
+                    show(clean, done, False)
+                return clean
+
+            options = plan.sampler_options(sampler, request)
+            latents = sampler.function(watched, walk.x, walk.sigmas, walk.noise, **options)
+            show(latents, steps, has_arrived)
+        return has_arrived
+
+    def _walk(self, wish: Wish, model: Model) -> Walk:
+        """Start, ladder and noise; of the last wish where only the words have changed."""
+        told = replace(wish.request, prompt="", negative_prompt="")
+        if self._kept is None or not self._kept.is_of(told, wish.picture, model):
+            self._kept = _Kept(told, wish.picture, model, _begun(wish, model, self._parts))
+        return self._kept.walk()
+
+
+def _begun(wish: Wish, model: Model, parts: Parts) -> Walk:
+    request = wish.request
+    batch = next(plan.batches(request))
+
+    def pictures(name: str) -> Image.Image:  # noqa: ARG001  (a stream has one picture)
+        assert wish.picture is not None
+        return wish.picture
+
+    one = batch.passes[0]
+    canvas = canvas_of(request, model.family, pictures)
+    start, inputs = start_of(request, model.family, canvas, one.steps), read(request, model.family, pictures, canvas)
+    return begin(request, batch, model, table_of(model), parts, inputs, start, one.steps)
+
+
+class _Kept:
+    """A walk that can be walked again: the noise of its steps comes once and is remembered."""
+
+    def __init__(self, request: GenerationRequest, picture: Image.Image | None, model: Model, walk: Walk) -> None:
+        self._of, self._walk, self._noises = (request, picture, model), walk, list[Tensor]()
+
+    def is_of(self, request: GenerationRequest, picture: Image.Image | None, model: Model) -> bool:
+        return self._of[0] == request and self._of[1] is picture and self._of[2] is model
+
+    def walk(self) -> Walk:
+        number = 0
+
+        def noise(sigma: Tensor | float, sigma_next: Tensor | float) -> Tensor:
+            nonlocal number
+            if number == len(self._noises):
+                self._noises.append(self._walk.noise(sigma, sigma_next))
+            number += 1
+            return self._noises[number - 1]
+
+        return replace(self._walk, noise=noise)
+
+
+class Blend:
+    """What the network is told, on its way from one prompt to the next: linear in time, from wherever it is when a newer
+    prompt comes. Prompts of different length are not blended."""
+
+    def __init__(self) -> None:
+        self._to: Sides | None = None
+        self._from: Sides | None = None
+        self._began, self._seconds, self._model = 0.0, 0.0, 0
+
+    def go(self, to: Sides, seconds: float, now: float, model: int) -> None:
+        """Towards this, unless that is where it goes already."""
+        if self._to is not None and model == self._model and _are_equal(to, self._to):
+            return
+        at = self.at(now)[0] if self._to is not None and model == self._model and seconds > 0 else None
+        self._from = at if at is not None and _have_one_shape(at, to) else None
+        self._to, self._began, self._seconds, self._model = to, now, seconds, model
+
+    def at(self, now: float) -> tuple[Sides, bool]:
+        """What is told now, and whether it is where it goes."""
+        assert self._to is not None
+        if self._from is None:
+            return self._to, True
+        share = (now - self._began) / self._seconds
+        if share >= 1:
+            self._from = None
+            return self._to, True
+        mixed = (_mixed(a, b, share) for a, b in zip(self._from, self._to, strict=True))
+        return (next(mixed), next(mixed)), False
+
+
+def _tensors(told: Conditioning) -> list[Tensor | None]:
+    return [getattr(told, field.name) for field in fields(Conditioning)]
+
+
+def _are_equal(one: Sides, other: Sides) -> bool:
+    return _have_one_shape(one, other) and all(
+        a is b or (a is not None and b is not None and torch.equal(a, b))
+        for x, y in zip(one, other, strict=True)
+        for a, b in zip(_tensors(x), _tensors(y), strict=True)
+    )
+
+
+def _have_one_shape(one: Sides, other: Sides) -> bool:
+    return all(
+        (a is None) == (b is None) and (a is None or b is None or a.shape == b.shape)
+        for x, y in zip(one, other, strict=True)
+        for a, b in zip(_tensors(x), _tensors(y), strict=True)
+    )
+
+
+def _mixed(one: Conditioning, other: Conditioning, share: float) -> Conditioning:
+    mixed = [
+        None if a is None or b is None else torch.lerp(a, b, share) for a, b in zip(_tensors(one), _tensors(other), strict=True)
+    ]
+    return Conditioning(*mixed)
+
+
+def steps_for(family: Family, steps: int) -> int:
+    """Steps that a wish walks: what was asked of a checkpoint that was distilled for it; of any other a third of its usual
+    ones, which is a sketch."""
+    return min(max(steps, 1), MOST_STEPS) if family.distilled_from else max(math.ceil(family.steps / 3), 1)
+
+
+def repainting(walked: int, strength: float, schedule: str, sampler: str, family: Family, parts: Parts) -> tuple[int, float]:
+    """Which request repaints a picture in so many steps from about the noise of a strength: (steps, strength).
+
+    A request walks the last rungs of a ladder; among ladders of different length that one is taken whose rung is nearest, so
+    that few steps can begin anywhere.
+
+    Args:
+        walked: steps, at least 1. strength: share of the training steps, 0 to 1.
+    """
+    table, part = NoiseTable.from_family(family), parts.samplers[sampler]
+    asked = strength * (len(table) - 1)
+
+    def distance(steps: int) -> float:
+        rungs = ladder(part, schedule, steps, table, parts.schedules, family.schedule)
+        return abs(table.t(float(rungs[len(rungs) - 1 - walked])) - asked)
+
+    steps = min(range(walked, walked + LADDERS + 1), key=distance)
+    return steps, math.ceil(10_000 * walked / steps) / 10_000

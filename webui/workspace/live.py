@@ -1,0 +1,287 @@
+"""Live streams: for each viewer only the newest input counts, one thread draws for all, and jobs of the queue go first."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+from PIL import Image
+
+from webui.checkpoints.manager import Checkpoints
+from webui.contract.errors import Interrupted, RequestError, WebUIError
+from webui.contract.live import LiveInput
+from webui.contract.parts import Parts
+from webui.contract.request import GenerationRequest
+from webui.engine import autoencoder
+from webui.engine.live import Frame, Stream, Wish
+from webui.engine.pictures import open_picture
+from webui.workspace.inputs import Inputs
+from webui.workspace.queue import JobQueue
+from webui.workspace.wishes import Wishes
+
+_log = logging.getLogger(__name__)
+STREAMS = 16
+"""That may be open at a time."""
+UNSHOWN = 2
+"""Frames that may be on their way to a viewer: one that is drawn there, and the next."""
+REMEMBERED = 32
+"""Frames of a stream that can still be kept."""
+PATIENCE = 5.0
+"""Seconds after which a frame that nobody said was shown no longer holds its stream up."""
+LOOK = 0.05
+"""Seconds between two looks whether the queue is empty."""
+QUALITY = 85
+PICTURE = "live"
+"""Name of the stream's picture in its requests."""
+
+Tell = Callable[[dict[str, Any], bytes], None]
+"""(what is to be told, a JPEG where it is a frame). Called from the drawing thread; must not wait."""
+
+
+@dataclass(eq=False)
+class Viewer:
+    """One stream. Its methods may be called from any thread."""
+
+    live: Live
+    tell: Tell
+    stream: Stream
+    newest: LiveInput | None = None
+    """Not wholly drawn yet."""
+    arrived: float = 0.0
+    """When it came, by time.perf_counter."""
+    picture: bytes = b""
+    opened: tuple[bytes, Image.Image | None] = (b"", None)
+    frames: int = 0
+    drawn: float = 0.0
+    """When it was last its turn."""
+    unshown: OrderedDict[int, float] = field(default_factory=OrderedDict)
+    """Frames on their way, and when they were told."""
+    kept: OrderedDict[int, tuple[LiveInput, bytes]] = field(default_factory=OrderedDict)
+    checkpoint: str = ""
+    """Title that it was told of, and"""
+    state: str = ""
+    """the state that it was told."""
+
+    def ask(self, wish: LiveInput) -> None:
+        """Draw this from now on; whatever was asked before is forgotten."""
+        with self.live.changed:
+            self.newest, self.arrived = wish, time.perf_counter()
+            self.live.changed.notify_all()
+
+    def show(self, picture: bytes) -> None:
+        """Take the file of a picture to be repainted, from the next input on. What is wrong with it is told when it is drawn."""
+        with self.live.changed:
+            self.picture = picture
+
+    def shown(self, frame: int) -> None:
+        """That frame, and all before it, are on the viewer's screen."""
+        with self.live.changed:
+            for number in [one for one in self.unshown if one <= frame]:
+                del self.unshown[number]
+            self.live.changed.notify_all()
+
+    def keep(self, frame: int) -> str:
+        """Queue a job that draws that frame again, with the full decoder, and saves it; the job's id.
+
+        Raises:
+            RequestError: the frame is long gone.
+            CheckpointError, SaveError
+        """
+        with self.live.changed:
+            found = self.kept.get(frame)
+        if found is None:
+            raise RequestError("That picture is no longer at hand. Keep the one that is shown now.")
+        return self.live.keep(*found)
+
+    def close(self) -> None:
+        self.live.leave(self)
+
+    def can_take(self, now: float) -> bool:
+        """Whether another frame may be on its way to it."""
+        return len(self.unshown) < UNSHOWN or now - next(reversed(self.unshown.values())) > PATIENCE
+
+
+class Live:
+    """All streams.
+
+    Args:
+        queue: whose jobs go first, and which draws what is kept.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, parts: Parts, queue: JobQueue, inputs: Inputs) -> None:
+        self._checkpoints, self._parts, self._queue, self._inputs = checkpoints, parts, queue, inputs
+        self._wishes = Wishes(checkpoints, parts)
+        self.changed = threading.Condition()
+        self._viewers: list[Viewer] = []
+        self._thread: threading.Thread | None = None
+        self._is_closing = False
+
+    # -- viewers
+
+    def open(self, tell: Tell) -> Viewer:
+        """A new stream.
+
+        Raises:
+            RequestError: too many are open.
+        """
+        with self.changed:
+            if self._is_closing or len(self._viewers) >= STREAMS:
+                raise RequestError(f"{STREAMS} live streams are open already. Close one of them first.")
+            viewer = Viewer(self, tell, Stream(self._parts))
+            self._viewers.append(viewer)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="live", daemon=True)
+                self._thread.start()
+        return viewer
+
+    def leave(self, viewer: Viewer) -> None:
+        with self.changed:
+            viewer.newest = None
+            viewer.kept.clear()
+            if viewer in self._viewers:
+                self._viewers.remove(viewer)
+            self.changed.notify_all()
+
+    @property
+    def viewers(self) -> int:
+        return len(self._viewers)
+
+    def close(self, timeout: float = 10) -> None:
+        with self.changed:
+            self._is_closing = True
+            self.changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def keep(self, wish: LiveInput, picture: bytes) -> str:
+        """See Viewer.keep."""
+        name = self._inputs.put(picture) if wish.picture else ""
+        request = self._wishes.request(wish, self._wishes.entry(wish.checkpoint), name)
+        return self._queue.submit(request, tab="turbo").id
+
+    def warm(self, checkpoint: str) -> dict[str, Any]:
+        """Load a stream's checkpoint, so that the first input need not wait; what the viewer should know of it.
+
+        Raises:
+            CheckpointError
+        """
+        entry = self._wishes.entry(checkpoint)
+        with self._queue.machine, self._checkpoints.use(entry.title) as model:
+            autoencoder.quick_decoder(model)
+        return self._wishes.about(entry)
+
+    # -- drawing
+
+    def _work(self) -> None:
+        while True:
+            with self.changed:
+                while (viewer := self._next()) is None and not self._is_closing:
+                    self.changed.wait(self._patience())
+                if self._is_closing or viewer is None or viewer.newest is None:
+                    return
+                wish, arrived, picture = viewer.newest, viewer.arrived, viewer.picture
+                viewer.drawn = time.monotonic()
+            has_ended = self._try(viewer, wish, arrived, picture)
+            with self.changed:
+                if has_ended and viewer.newest is wish:
+                    viewer.newest = None
+
+    def _patience(self) -> float | None:
+        """Seconds to wait before looking again: for jobs to end, for a viewer that says nothing; None: until something comes."""
+        if not any(one.newest for one in self._viewers):
+            return None
+        return LOOK if self._queue.has_work else PATIENCE
+
+    def _next(self) -> Viewer | None:
+        """Who waited longest; nobody while jobs are there."""
+        asking = [one for one in self._viewers if one.newest is not None]
+        if self._queue.has_work:
+            for viewer in asking:
+                self._state(viewer, "waiting", "A job is drawn first.")
+            return None
+        now = time.monotonic()
+        return min((one for one in asking if one.can_take(now)), key=lambda one: one.drawn, default=None)
+
+    def _try(self, viewer: Viewer, wish: LiveInput, arrived: float, picture: bytes) -> bool:
+        """Whether that input needs nothing more."""
+        try:
+            return self._draw(viewer, wish, arrived, picture)
+        except Interrupted:
+            return False  # a newer one is there, or this one comes again when the jobs are done
+        except WebUIError as problem:
+            words, of = str(problem), getattr(problem, "field", "")
+        except Exception as problem:  # noqa: BLE001 (one thread draws for all: whatever one input does, the next is drawn)
+            _log.exception("a live input failed")
+            words, of = f"Something went wrong inside the program ({type(problem).__name__}). Its log says more.", ""
+        self._say(viewer, {"error": words, "input": wish.input, "field": of})
+        return True
+
+    def _draw(self, viewer: Viewer, wish: LiveInput, arrived: float, picture: bytes) -> bool:
+        entry = self._wishes.entry(wish.checkpoint)
+        if viewer.checkpoint != entry.title:
+            self._say(viewer, {"model": self._wishes.about(entry)})
+            viewer.checkpoint = entry.title
+        image = self._opened(viewer, picture) if wish.picture and picture else None
+        request = self._wishes.complete(wish, entry, PICTURE if image else "", image)
+        if entry.title not in self._checkpoints.resident():
+            self._state(viewer, "loading", f"Loading {entry.name}.")
+
+        def is_outdated() -> bool:
+            return viewer.newest is not wish or self._queue.has_work or self._is_closing
+
+        def deliver(frame: Frame) -> None:
+            self._deliver(viewer, wish, arrived, picture if image else b"", request, frame)
+
+        with self._queue.machine, self._checkpoints.use(entry.title) as model:
+            self._state(viewer, "live", "")
+            return viewer.stream.draw(Wish(request, image, wish.smooth), model, is_outdated, deliver)
+
+    def _opened(self, viewer: Viewer, picture: bytes) -> Image.Image | None:
+        if viewer.opened[0] is not picture:
+            viewer.opened = (picture, open_picture(picture))
+        return viewer.opened[1]
+
+    def _deliver(
+        self, viewer: Viewer, wish: LiveInput, arrived: float, picture: bytes, request: GenerationRequest, frame: Frame
+    ) -> None:
+        """Tell a viewer a frame; one on the way to a better one is left out where the viewer is behind."""
+        if not frame.is_final and not viewer.can_take(time.monotonic()):
+            return
+        file = BytesIO()
+        autoencoder.to_image(frame.pixels).save(file, "JPEG", quality=QUALITY)
+        with self.changed:
+            viewer.frames += 1
+            number = viewer.frames
+            viewer.unshown[number] = time.monotonic()
+            viewer.kept[number] = (wish, picture)
+            while len(viewer.kept) > REMEMBERED:
+                viewer.kept.popitem(last=False)
+        told = {
+            "frame": number,
+            "input": wish.input,
+            "step": frame.step,
+            "steps": frame.steps,
+            "final": frame.is_final,
+            "ms": round(1000 * (time.perf_counter() - arrived), 2),
+            "network_ms": round(1000 * frame.network_seconds, 2),
+            "width": frame.pixels.shape[3],
+            "height": frame.pixels.shape[2],
+            "seed": str(request.seed),
+            "checkpoint": request.checkpoint,
+        }
+        self._say(viewer, told, file.getvalue())
+
+    def _state(self, viewer: Viewer, state: str, words: str) -> None:
+        if viewer.state != state:
+            viewer.state = state
+            self._say(viewer, {"state": state, "words": words})
+
+    def _say(self, viewer: Viewer, told: dict[str, Any], frame: bytes = b"") -> None:
+        if viewer in self._viewers:
+            viewer.tell(told, frame)

@@ -132,8 +132,10 @@ async def _answer(app: App, viewer: Viewer, asked: dict[str, Any], outbox: Outbo
         job = await run_in_threadpool(viewer.keep, frame)
         outbox.tell({"kept": job, "frame": frame})
     elif "warm" in asked:
-        wish = asked["warm"] if isinstance(asked["warm"], dict) else {}
-        outbox.tell({"model": await run_in_threadpool(app.live.warm, str(wish.get("checkpoint", ""))[:1000])})
+        if not isinstance(asked["warm"], dict):
+            raise FieldError("warm", "Warm must be an object with checkpoint, width and height.")
+        wish = live_input_from({"input": 0, **asked["warm"]})
+        outbox.tell({"model": await run_in_threadpool(app.live.warm, wish.checkpoint, wish.width, wish.height)})
     else:
         raise RequestError("The message asks for nothing. It can hold input, shown, keep or warm.")
 

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Any, cast
 
 import torch
 from PIL import Image
@@ -18,10 +19,11 @@ from torch import Tensor
 from webui.checkpoints import memory
 from webui.checkpoints.model import Model
 from webui.contract.errors import Interrupted
-from webui.contract.parts import Conditioning, Family, Parts
+from webui.contract.parts import Conditioning, Denoise, Family, Parts
 from webui.contract.request import GenerationRequest
 from webui.engine import autoencoder, plan
 from webui.engine.canvas import canvas_of
+from webui.engine.captured import Captures
 from webui.engine.conditioning import Sides, condition
 from webui.engine.generate import table_of
 from webui.engine.guidance import guide
@@ -29,6 +31,7 @@ from webui.engine.inputs import read, start_of
 from webui.engine.schedules import ladder
 from webui.engine.start import Walk, begin
 from webui.engine.table import NoiseTable
+from webui.engine.together import Step, Together
 
 MOST_STEPS = 4
 """That a checkpoint distilled for few steps is asked for."""
@@ -46,12 +49,15 @@ class Wish:
     """What is repainted; the request's image is then any name."""
     smooth: float = 0.0
     """Seconds in which what the old prompt said goes over into what the new one says."""
+    of: Any = None
+    """What the caller knows it by."""
 
 
 @dataclass(frozen=True)
 class Frame:
     """One look."""
 
+    wish: Wish
     pixels: Tensor
     """(1, 3, H, W) in [-1, 1]"""
     step: int
@@ -66,12 +72,19 @@ Deliver = Callable[[Frame], None]
 
 
 class Stream:
-    """One viewer's stream. Not for several threads at once."""
+    """One viewer's stream. Not for several threads at once.
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    Args:
+        captures: what records networks; shared by all streams.
+        flows: whether walks of several steps share network calls (see webui.engine.together); None: on a graphics card,
+            which computes a batch in about the time of one.
+    """
+
+    def __init__(self, parts: Parts, captures: Captures | None = None, flows: bool | None = None) -> None:
+        self._parts, self._captures, self._flows = parts, captures or Captures(), flows
         self._blend = Blend()
         self._kept: _Kept | None = None
+        self._flow: _Flow | None = None
 
     def draw(
         self,
@@ -81,7 +94,8 @@ class Stream:
         deliver: Deliver,
         now: Callable[[], float] = time.monotonic,
     ) -> bool:
-        """Walk once and deliver the picture of each step. False where the prompt is still on its way: draw again.
+        """Walk once and deliver the picture of each step; where walks share calls, go one call further and deliver what is
+        ready, also of earlier wishes. False where there is more to draw of this wish: call again.
 
         Args:
             should_stop: asked before each network call but the first, so that every walk that begins shows something.
@@ -90,42 +104,59 @@ class Stream:
             Interrupted: something newer is asked; what was delivered stands.
             RequestError, WebUIError: nothing can be drawn so.
         """
-        request, sampler = wish.request, self._parts.samplers[wish.request.sampler]
+        request = wish.request
         with memory.shortage(request.width or 0, request.height or 0), torch.inference_mode():
+            model = self._captures.of(model)
             walk = self._walk(wish, model)
             self._blend.go(condition(request, model, self._parts, walk.inputs), wish.smooth, now(), id(model))
             sides, has_arrived = self._blend.at(now())
-            denoise = guide(model, table_of(model), *sides, request.guidance or 0, 1)
-            rungs = walk.sigmas.tolist()
-            steps, done, calls, spent = len(rungs) - 1, 0, 0, 0.0
-
-            def show(clean: Tensor, step: int, is_final: bool) -> None:
-                nonlocal spent
-                began = time.perf_counter()
-                pixels = autoencoder.quick(clean, model)
-                spent += time.perf_counter() - began
-                deliver(Frame(pixels, step, steps, is_final, spent))
-                spent = 0.0
-
-            def watched(x: Tensor, sigma: Tensor | float) -> Tensor:
-                nonlocal done, calls, spent
-                if calls and should_stop():
-                    raise Interrupted
-                calls += 1
-                began = time.perf_counter()
-                clean = denoise(x, sigma)
-                spent += time.perf_counter() - began
-                before, level = done, float(sigma if not isinstance(sigma, Tensor) or sigma.ndim == 0 else sigma.max())
-                while done < steps and rungs[done] >= level * (1 - 1e-6):
-                    done += 1
-                if before < done < steps:
-                    show(clean, done, False)
-                return clean
-
+            sampler = self._parts.samplers[request.sampler]
             options = plan.sampler_options(sampler, request)
-            latents = sampler.function(watched, walk.x, walk.sigmas, walk.noise, **options)
-            show(latents, steps, has_arrived)
+
+            def sample(denoise: Denoise) -> Tensor:
+                latents: Tensor = sampler.function(denoise, walk.x, walk.sigmas, walk.noise, **options)
+                return latents
+
+            flows = model.device.type == "cuda" if self._flows is None else self._flows
+            if flows and len(walk.sigmas) > 2:
+                return self._go_on(wish, model, sides, has_arrived, sample, len(walk.sigmas) - 1, deliver)
+            if self._flow is not None:
+                self._flow.together.close()
+                self._flow = None
+            eyes = _Eyes(wish, model, walk.sigmas.tolist(), should_stop, deliver)
+            denoise = guide(model, table_of(model), *sides, request.guidance or 0, 1)
+            eyes.show(sample(eyes.watched(denoise)), has_arrived)
         return has_arrived
+
+    def close(self) -> None:
+        """End what is on its way."""
+        if self._flow is not None:
+            self._flow.together.close()
+            self._flow = None
+
+    def _go_on(
+        self, wish: Wish, model: Model, sides: Sides, has_arrived: bool, sample: Step, steps: int, deliver: Deliver
+    ) -> bool:
+        """One call for all walks on their way, after this wish's began."""
+        flow, kind = self._flow, (id(model), wish.request.guidance, wish.request.width, wish.request.height, steps)
+        if flow is None or flow.kind != kind:
+            self.close()
+            table, scale = table_of(model), wish.request.guidance or 0
+
+            def ask(x: Tensor, levels: Tensor, told: Sides) -> Tensor:
+                return guide(model, table, *told, scale, len(x))(x, levels)
+
+            flow = self._flow = _Flow(kind, Together(ask))
+        if flow.newest is not wish:
+            flow.together.begin((wish, has_arrived), sides, sample)
+            flow.newest = wish if has_arrived else None
+        began, is_there = time.perf_counter(), False
+        for tag, latents in flow.together.tick():
+            of, was_last = cast(tuple[Wish, bool], tag)
+            pixels = autoencoder.quick(latents, model)
+            deliver(Frame(of, pixels, steps, steps, was_last, time.perf_counter() - began))
+            is_there = is_there or (of is wish and was_last)
+        return is_there
 
     def _walk(self, wish: Wish, model: Model) -> Walk:
         """Start, ladder and noise; of the last wish where only the words have changed."""
@@ -133,6 +164,51 @@ class Stream:
         if self._kept is None or not self._kept.is_of(told, wish.picture, model):
             self._kept = _Kept(told, wish.picture, model, _begun(wish, model, self._parts))
         return self._kept.walk()
+
+
+@dataclass(eq=False)
+class _Flow:
+    """Walks of one kind on their way."""
+
+    kind: Any
+    together: Together
+    newest: Wish | None = None
+    """Begun, with the prompt wholly arrived."""
+
+
+class _Eyes:
+    """Looks at one walk: a frame for each of its steps."""
+
+    def __init__(self, wish: Wish, model: Model, rungs: list[float], should_stop: Callable[[], bool], deliver: Deliver) -> None:
+        self._wish, self._model, self._rungs, self._should_stop, self._deliver = wish, model, rungs, should_stop, deliver
+        self._done, self._has_begun, self._spent = 0, False, 0.0
+
+    def watched(self, denoise: Denoise) -> Denoise:
+        def watching(x: Tensor, sigma: Tensor | float) -> Tensor:
+            if self._has_begun and self._should_stop():
+                raise Interrupted
+            self._has_begun = True
+            began = time.perf_counter()
+            clean = denoise(x, sigma)
+            self._spent += time.perf_counter() - began
+            before, level = self._done, float(sigma if not isinstance(sigma, Tensor) or sigma.ndim == 0 else sigma.max())
+            while self._done < len(self._rungs) - 1 and self._rungs[self._done] >= level * (1 - 1e-6):
+                self._done += 1
+            if before < self._done < len(self._rungs) - 1:
+                self._look(clean, self._done, False)
+            return clean
+
+        return watching
+
+    def show(self, latents: Tensor, is_final: bool) -> None:
+        """The end of the walk."""
+        self._look(latents, len(self._rungs) - 1, is_final)
+
+    def _look(self, clean: Tensor, step: int, is_final: bool) -> None:
+        began = time.perf_counter()
+        pixels = autoencoder.quick(clean, self._model)
+        spent, self._spent = self._spent + time.perf_counter() - began, 0.0
+        self._deliver(Frame(self._wish, pixels, step, len(self._rungs) - 1, is_final, spent))
 
 
 def _begun(wish: Wish, model: Model, parts: Parts) -> Walk:

@@ -17,8 +17,8 @@ from webui.checkpoints.manager import Checkpoints
 from webui.contract.errors import Interrupted, RequestError, WebUIError
 from webui.contract.live import LiveInput
 from webui.contract.parts import Parts
-from webui.contract.request import GenerationRequest
 from webui.engine import autoencoder
+from webui.engine.captured import Captures
 from webui.engine.live import Frame, Stream, Wish
 from webui.engine.pictures import open_picture
 from webui.workspace.inputs import Inputs
@@ -44,6 +44,15 @@ Tell = Callable[[dict[str, Any], bytes], None]
 """(what is to be told, a JPEG where it is a frame). Called from the drawing thread; must not wait."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """An input, when it came (by time.perf_counter), and the file of the picture that it repaints, if any."""
+
+    wish: LiveInput
+    arrived: float
+    picture: bytes
+
+
 @dataclass(eq=False)
 class Viewer:
     """One stream. Its methods may be called from any thread."""
@@ -57,6 +66,8 @@ class Viewer:
     """When it came, by time.perf_counter."""
     picture: bytes = b""
     opened: tuple[bytes, Image.Image | None] = (b"", None)
+    wish: Wish | None = None
+    """That is drawn."""
     frames: int = 0
     drawn: float = 0.0
     """When it was last its turn."""
@@ -116,9 +127,11 @@ class Live:
 
     def __init__(self, checkpoints: Checkpoints, parts: Parts, queue: JobQueue, inputs: Inputs) -> None:
         self._checkpoints, self._parts, self._queue, self._inputs = checkpoints, parts, queue, inputs
-        self._wishes = Wishes(checkpoints, parts)
+        self._wishes, self._captures = Wishes(checkpoints, parts), Captures()
         self.changed = threading.Condition()
         self._viewers: list[Viewer] = []
+        self._gone: list[Viewer] = []
+        """Who left, and whose walks must end yet."""
         self._thread: threading.Thread | None = None
         self._is_closing = False
 
@@ -133,7 +146,7 @@ class Live:
         with self.changed:
             if self._is_closing or len(self._viewers) >= STREAMS:
                 raise RequestError(f"{STREAMS} live streams are open already. Close one of them first.")
-            viewer = Viewer(self, tell, Stream(self._parts))
+            viewer = Viewer(self, tell, Stream(self._parts, self._captures))
             self._viewers.append(viewer)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="live", daemon=True)
@@ -146,6 +159,7 @@ class Live:
             viewer.kept.clear()
             if viewer in self._viewers:
                 self._viewers.remove(viewer)
+                self._gone.append(viewer)
             self.changed.notify_all()
 
     @property
@@ -165,26 +179,39 @@ class Live:
         request = self._wishes.request(wish, self._wishes.entry(wish.checkpoint), name)
         return self._queue.submit(request, tab="turbo").id
 
-    def warm(self, checkpoint: str) -> dict[str, Any]:
-        """Load a stream's checkpoint, so that the first input need not wait; what the viewer should know of it.
+    def warm(self, checkpoint: str, width: int | None = None, height: int | None = None) -> dict[str, Any]:
+        """Load a stream's checkpoint and draw once with it, so that the first input need not wait; what the viewer should
+        know of it.
 
         Raises:
-            CheckpointError
+            CheckpointError, RequestError
         """
         entry = self._wishes.entry(checkpoint)
+        about = self._wishes.about(entry)
+        wish = LiveInput(input=0, width=width or about["width"], height=height or about["height"])
+        request = self._wishes.complete(wish, entry, "", None)
         with self._queue.machine, self._checkpoints.use(entry.title) as model:
-            autoencoder.quick_decoder(model)
-        return self._wishes.about(entry)
+            Stream(self._parts, self._captures, flows=False).draw(Wish(request), model, lambda: False, lambda _: None)
+        threading.Thread(target=self._captures.compile_ahead, name="compile", daemon=True).start()
+        return about
 
     # -- drawing
 
     def _work(self) -> None:
         while True:
             with self.changed:
-                while (viewer := self._next()) is None and not self._is_closing:
+                while (viewer := self._next()) is None and not self._is_closing and not self._gone:
                     self.changed.wait(self._patience())
-                if self._is_closing or viewer is None or viewer.newest is None:
+                gone, self._gone = self._gone, []
+                if self._is_closing:
+                    gone += self._viewers
+            for one in gone:
+                one.stream.close()
+            with self.changed:
+                if self._is_closing:
                     return
+                if viewer is None or viewer.newest is None:
+                    continue
                 wish, arrived, picture = viewer.newest, viewer.arrived, viewer.picture
                 viewer.drawn = time.monotonic()
             has_ended = self._try(viewer, wish, arrived, picture)
@@ -236,21 +263,22 @@ class Live:
             return viewer.newest is not wish or self._queue.has_work or self._is_closing
 
         def deliver(frame: Frame) -> None:
-            self._deliver(viewer, wish, arrived, picture if image else b"", request, frame)
+            self._deliver(viewer, frame)
 
         with self._queue.machine, self._checkpoints.use(entry.title) as model:
             self._state(viewer, "live", "")
-            return viewer.stream.draw(Wish(request, image, wish.smooth), model, is_outdated, deliver)
+            if viewer.wish is None or viewer.wish.of.wish is not wish:
+                viewer.wish = Wish(request, image, wish.smooth, Asked(wish, arrived, picture if image else b""))
+            return viewer.stream.draw(viewer.wish, model, is_outdated, deliver)
 
     def _opened(self, viewer: Viewer, picture: bytes) -> Image.Image | None:
         if viewer.opened[0] is not picture:
             viewer.opened = (picture, open_picture(picture))
         return viewer.opened[1]
 
-    def _deliver(
-        self, viewer: Viewer, wish: LiveInput, arrived: float, picture: bytes, request: GenerationRequest, frame: Frame
-    ) -> None:
+    def _deliver(self, viewer: Viewer, frame: Frame) -> None:
         """Tell a viewer a frame; one on the way to a better one is left out where the viewer is behind."""
+        asked: Asked = frame.wish.of
         if not frame.is_final and not viewer.can_take(time.monotonic()):
             return
         file = BytesIO()
@@ -259,21 +287,21 @@ class Live:
             viewer.frames += 1
             number = viewer.frames
             viewer.unshown[number] = time.monotonic()
-            viewer.kept[number] = (wish, picture)
+            viewer.kept[number] = (asked.wish, asked.picture)
             while len(viewer.kept) > REMEMBERED:
                 viewer.kept.popitem(last=False)
         told = {
             "frame": number,
-            "input": wish.input,
+            "input": asked.wish.input,
             "step": frame.step,
             "steps": frame.steps,
             "final": frame.is_final,
-            "ms": round(1000 * (time.perf_counter() - arrived), 2),
+            "ms": round(1000 * (time.perf_counter() - asked.arrived), 2),
             "network_ms": round(1000 * frame.network_seconds, 2),
             "width": frame.pixels.shape[3],
             "height": frame.pixels.shape[2],
-            "seed": str(request.seed),
-            "checkpoint": request.checkpoint,
+            "seed": str(frame.wish.request.seed),
+            "checkpoint": frame.wish.request.checkpoint,
         }
         self._say(viewer, told, file.getvalue())
 

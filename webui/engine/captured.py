@@ -92,7 +92,6 @@ class Captured(nn.Module):
             self._of = unet
 
     def forward(self, seen: Tensor, t: Tensor, return_dict: bool = False, **told: Tensor) -> tuple[Tensor]:  # noqa: ARG002
-        """The answer stands until the next call."""
         given = {"sample": seen, "timestep": t, **told}
         key = tuple((name, value.shape, value.dtype) for name, value in given.items())
         recording = self._recordings.get(key)
@@ -104,7 +103,7 @@ class Captured(nn.Module):
             recording = self._recordings[key] = Recording(held, self._record(partial(_call, network), held))
         for name, value in given.items():
             recording.inputs[name].copy_(value)
-        return (recording.replay(),)
+        return (recording.replay().clone(),)  # the next replay writes to the same place
 
     def compile_ahead(self, compile_: Callable[..., Any] = torch.compile) -> None:
         """Compile for the shapes that are recorded, which may take a minute, and record these anew. In any thread.

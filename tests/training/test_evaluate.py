@@ -11,8 +11,9 @@ from PIL import Image
 from webui.contract.errors import CheckpointReadError, FieldError, UnknownNameError
 from webui.training.drawing import Drawer
 from webui.training.evaluating import run_evaluate
-from webui.training.evaluations.pocket import frechet, held_out_prompts
+from webui.training.evaluations.pocket import held_out_prompts
 from webui.training.export import export
+from webui.training.frechet import frechet
 from webui.training.networks import make_autoencoder, make_text_encoder, make_unet
 from webui.training.options import EvaluateOptions
 from webui.training.table import Row, summary, verdict

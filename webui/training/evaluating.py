@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from webui.contract.errors import FieldError, UnknownNameError
-from webui.training.evaluations import depth, inpainting, pocket, tiny, upscaler
+from webui.training.evaluations import depth, inpainting, pocket, tiny, turbo, upscaler
 from webui.training.options import EvaluateOptions
 from webui.training.table import Row, summary, verdict
 
@@ -17,6 +17,7 @@ EVALUATIONS: dict[str, Measure] = {
     "depth": depth.measure,
     "upscaler": upscaler.measure,
     "tiny": tiny.measure,
+    "turbo": turbo.measure,
 }
 ALL = "all"
 

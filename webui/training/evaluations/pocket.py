@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from webui.training.autoencoder import reconstruction
 from webui.training.drawing import Drawer, draw_all
 from webui.training.evaluations import knows, toys
 from webui.training.evaluations.sheets import save_pictures
+from webui.training.frechet import frechet
 from webui.training.judging import accuracy, features, load_judge, named
 from webui.training.options import EvaluateOptions
 from webui.training.scenes import held_out_pictures, to_tensor
@@ -109,23 +109,6 @@ def as_asked(names: Tensor, asked: Sequence[Asked]) -> tuple[float, float]:
     wanted = np.asarray([(colours.index(one.colour), shapes.index(one.shape)) for one in asked])
     right = (names.numpy() == wanted).mean(0)
     return float(right[0]), float(right[1])
-
-
-def frechet(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Frechet distance of two sets of features (N, D), each taken as a Gaussian.
-
-    |mean difference|^2 + trace(A + B - 2 (A B)^(1/2)), where the last trace is taken from the eigenvalues of the
-    symmetric A^(1/2) B A^(1/2), which are those of A B and cannot come out complex.
-
-    Source: Heusel et al. 2017, arXiv:1706.08500, eq. 6.
-    """
-    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    values, vectors = np.linalg.eigh(first)
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    both = root @ second @ root
-    shared = np.sqrt(np.linalg.eigvalsh((both + both.T) / 2).clip(0)).sum()
-    between = ((a.mean(0) - b.mean(0)) ** 2).sum()
-    return max(0.0, float(between + np.trace(first) + np.trace(second) - 2 * shared))
 
 
 def save_sheet(drawn: Tensor, singles: int, path: Path) -> None:

@@ -31,6 +31,7 @@ from webui.training.options import Goal
 from webui.training.recipe import Recipe
 from webui.training.toys.held_out import write_held_out
 from webui.training.toys.judge import train_toy_judge
+from webui.training.toys.renders import write_renders
 from webui.training.unet import train_unet
 from webui.training.worlds import Worlds
 
@@ -165,6 +166,7 @@ class PocketRecipe(Recipe):
 
     def _held_out(self) -> bool:
         write_held_out(self.options.state / "held_out", self._sprites(), self.named("held-out"))
+        write_renders(self.options.state / "renders.safetensors", self._sprites(), self.named("held-out"))
         return True
 
     def _sprites(self) -> Path:

@@ -306,11 +306,12 @@ def run_evaluate(flags: Flags) -> int:
 def run_bench(flags: Flags) -> int:
     from webui.bench.command import Program, bench
 
-    def in_folder(folder: Path) -> Flags:
-        return replace(flags, data_dir=folder, cpu=True, disable_all_extensions=True)
+    def in_folder(folder: Path, cpu: bool = True) -> Flags:
+        return replace(flags, data_dir=folder, cpu=cpu, disable_all_extensions=True)
 
     program = Program(
         open=lambda folder: open_workspace(in_folder(folder)),
+        open_on_card=lambda folder: open_workspace(in_folder(folder, cpu=False)),
         serve=lambda app, port: build_web(app, replace(in_folder(app.paths.data), port=port, nowebui=True))[0],
         serve_page=lambda app, port: build_web(app, replace(in_folder(app.paths.data), port=port))[0],
     )

@@ -27,7 +27,9 @@ class Program:
     """What the roof lends: how the program is put together. The benches measure that very program."""
 
     open: Callable[[Path], App]
-    """A workspace with a data folder."""
+    """A workspace with a data folder, on the processor."""
+    open_on_card: Callable[[Path], App]
+    """The same on a graphics card, where there is one."""
     serve: Callable[[App, int], FastAPI]
     """The API of a workspace, for a port."""
     serve_page: Callable[[App, int], FastAPI]
@@ -94,9 +96,20 @@ def _open(_program: Program, full: bool) -> list[Row]:
     return measure_opening(full)
 
 
+def _realtime(program: Program, full: bool) -> list[Row]:
+    from webui.bench.edges import free_port
+    from webui.bench.realtime import bench as measure_stream
+    from webui.bench.realtime import bench_card
+
+    with program.workspace() as app:
+        port = free_port()
+        rows = measure_stream(app, program.serve_page(app, port), port, full)
+    return [*rows, *bench_card(program.open_on_card, program.serve)]
+
+
 BENCHES: Mapping[str, Callable[[Program, bool], list[Row]]] = {
     "loop": _loop, "calls": _calls, "arithmetic": _arithmetic, "delivery": _delivery, "page": _page, "start": _start,
-    "open": _open,
+    "open": _open, "realtime": _realtime,
 }  # fmt: skip
 
 

@@ -29,6 +29,7 @@ class UNet:
 
 
 SD15 = UNet((1, 1, 1, 0), 1, 768, is_linear=False)
+SD21 = UNet((1, 1, 1, 0), 1, 1024)
 SDXL = UNet((0, 2, 10), 10, 2048, widths=(320, 640, 1280), vector=2816)
 
 
@@ -170,6 +171,26 @@ def sdxl() -> Shapes:
     keys = _under("model.diffusion_model.", unet_shapes(SDXL)) | _under("first_stage_model.", autoencoder_shapes())
     keys |= _under("conditioner.embedders.0.transformer.", clip_shapes())
     return keys | _under("conditioner.embedders.1.model.", openclip_shapes(1280, 32))
+
+
+def sd_turbo() -> Shapes:
+    """Keys and shapes of an SD-Turbo file; 1.3 thousand million values."""
+    keys = _under("model.diffusion_model.", unet_shapes(SD21)) | _under("first_stage_model.", autoencoder_shapes())
+    return keys | _under("conditioner.embedders.0.model.", openclip_shapes(1024, 24))
+
+
+def taesd() -> Shapes:
+    """Keys and shapes of TAESD's decoder, as its release numbers them."""
+    keys, number = _both("1", 64, 4, 3, 3), 3
+    for level in range(4):
+        for _ in range(1 if level == 3 else 3):
+            for layer in (0, 2, 4):
+                keys |= _both(f"{number}.conv.{layer}", 64, 64, 3, 3)
+            number += 1
+        if level < 3:
+            keys[f"{number + 1}.weight"] = (64, 64, 3, 3)
+            number += 2
+    return keys | _both(str(number), 3, 64, 3, 3)
 
 
 def write(path: Path, shapes: Shapes, kind: str = "F16", seed: int = 0) -> int:

@@ -166,6 +166,12 @@ class Live:
     def viewers(self) -> int:
         return len(self._viewers)
 
+    @property
+    def behind(self) -> int:
+        """Inputs that are not drawn yet and frames that are not shown yet, of all viewers."""
+        with self.changed:
+            return sum((one.newest is not None) + len(one.unshown) for one in self._viewers)
+
     def close(self, timeout: float = 10) -> None:
         with self.changed:
             self._is_closing = True

@@ -1,0 +1,205 @@
+"""The live stream against the bare networks: how much later a frame comes, how many there are, what long streams leave behind.
+
+The viewer is a process of its own. Bare is the time of the very calls of a frame, denoiser and tiny decoder, alone in a loop,
+with the same weights, numbers, threads and batch; it is measured before and after each run of the stream.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+import uvicorn
+from fastapi import FastAPI
+
+from webui.bench import full_size
+from webui.bench.edges import free_port
+from webui.bench.table import Row
+from webui.bench.viewer import A_SECOND
+from webui.contract.errors import WebUIError
+from webui.contract.live import LiveInput
+from webui.contract.parts import Inputs
+from webui.engine import autoencoder
+from webui.engine.conditioning import condition
+from webui.engine.generate import table_of
+from webui.engine.guidance import guide
+from webui.workspace.app import App
+from webui.workspace.live import UNSHOWN
+from webui.workspace.wishes import Wishes
+
+SIDE = 128
+Frame = dict[str, Any]
+"""As webui.bench.viewer tells it."""
+
+
+def bench(app: App, web: FastAPI, port: int, full: bool) -> list[Row]:
+    with serving(web, port):
+        typing, typed_bare = _beside_bare(app, port, "typing", 20 if full else 8)
+        stream, bare = _beside_bare(app, port, "stream", 20 if full else 8)
+        steady = _steady(app, port, 60 if full else 15)
+    late, rate, own = _median(typing, "after") - typed_bare, _rate(stream), _median(stream, "network")
+    return [
+        Row("realtime", f"{SIDE} x {SIDE}, a frame's bare network calls, {torch.get_num_threads()} threads", 1000 * bare, "ms"),
+        Row("realtime", "new words to their frame, beyond the bare calls", 1000 * late, "ms", at_most=10),
+        Row("realtime", "frames a second", rate, "/s"),
+        Row("realtime", "frames a second, typing", _rate(typing), "/s"),
+        Row("realtime", "bare limit / frames a second", 1 / (bare * rate), at_most=1 / 0.9),
+        Row("realtime", "the same calls within the stream / alone", own / bare),
+        *steady,
+    ]
+
+
+@contextmanager
+def serving(web: FastAPI, port: int) -> Iterator[None]:
+    server = uvicorn.Server(uvicorn.Config(web, port=port, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def _beside_bare(app: App, port: int, kind: str, seconds: float, side: int = SIDE) -> tuple[list[list[Frame]], float]:
+    """(the frames that two viewers saw, seconds of the bare calls around them)"""
+    rounds = []
+    bare = [bare_seconds(app, side)]
+    for _ in range(2):
+        rounds.append(_viewer(port, kind, seconds / 2, side)["frames"])
+        bare.append(bare_seconds(app, side))
+    return rounds, statistics.median(bare)
+
+
+def bare_seconds(app: App, side: int, checkpoint: str = "", rounds: int = 40) -> float:
+    """Median seconds of denoiser and tiny decoder, for one picture in one step."""
+    wishes = Wishes(app.checkpoints, app.parts)
+    entry = wishes.entry(checkpoint)
+    request = wishes.complete(LiveInput(input=0, prompt="a red fox", width=side, height=side), entry, "", None)
+    with app.checkpoints.use(entry.title) as model, torch.inference_mode():
+        table, family = table_of(model), model.family
+        told = condition(request, model, app.parts, [Inputs(size=(side, side))])
+        denoise = guide(model, table, *told, request.guidance or 0, 1)
+        latent = side // family.latent_factor
+        x = torch.randn(1, family.latent_channels, latent, latent, device=model.device) * table.sigma_max
+        times = []
+        for _ in range(rounds + 5):
+            began = time.perf_counter()
+            autoencoder.quick(denoise(x, table.sigma_max), model).cpu()
+            times.append(time.perf_counter() - began)
+    return statistics.median(times[5:])
+
+
+def bench_card(open_on_card: Callable[[Path], App], serve: Callable[[App, int], FastAPI]) -> list[Row]:
+    """SD-Turbo's size with random weights, 512 x 512, one step, TAESD's decoder; nothing where torch sees no graphics card."""
+    if not torch.cuda.is_available():
+        return []
+    card = torch.cuda.get_device_name()
+    with tempfile.TemporaryDirectory() as folder:
+        app = open_on_card(write_turbo(Path(folder)))
+        try:
+            port = free_port()
+            with serving(serve(app, port), port):
+                _viewer(port, "stream", 60, 512, TURBO)  # the compiler is at work behind it
+                frames = _viewer(port, "stream", 10, 512, TURBO)["frames"]
+            bare = _compiled_seconds(app)
+        finally:
+            app.close()
+    apart = 1 / _rate([frames])
+    return [
+        Row("realtime", f"SD-Turbo's size, 512 x 512, {card}: milliseconds a frame", 1000 * apart, "ms", at_most=1000 / 110),
+        Row("realtime", "  of the bare compiled calls", apart / bare, at_most=1.3),
+    ]
+
+
+TURBO = "sd_turbo"
+
+
+def write_turbo(folder: Path) -> Path:
+    """A data folder with a checkpoint of SD-Turbo's size and a decoder of TAESD's, both of random values."""
+    checkpoints, tiny = folder / "models" / "Stable-diffusion", folder / "models" / "VAE-approx"
+    for place in (checkpoints, tiny):
+        place.mkdir(parents=True, exist_ok=True)
+    full_size.write(checkpoints / f"{TURBO}.safetensors", full_size.sd_turbo())
+    full_size.write(tiny / "taesd_decoder.safetensors", full_size.taesd())
+    return folder
+
+
+def _compiled_seconds(app: App) -> float:
+    """Median seconds of denoiser and tiny decoder as torch.compile makes them, launched from one CUDA graph each."""
+    with app.checkpoints.use(TURBO) as model, torch.inference_mode():
+        networks: tuple[Any, Any] = (model.unet, autoencoder.quick_decoder(model))
+        words = torch.zeros(1, 77, model.family.context_width, device=model.device, dtype=model.dtype)
+        x = torch.randn(1, 4, 64, 64, device=model.device, dtype=model.dtype).contiguous(memory_format=model.memory_format)
+        unet, decode = (torch.compile(network, mode="reduce-overhead") for network in networks)
+        t, times = torch.tensor(999.0, device=model.device), []
+        for _ in range(60):
+            began = time.perf_counter()
+            decode(unet(x, t, encoder_hidden_states=words, return_dict=False)[0])
+            torch.cuda.synchronize()
+            times.append(time.perf_counter() - began)
+    return statistics.median(times[20:])
+
+
+def _rate(rounds: list[list[Frame]]) -> float:
+    """Frames a second."""
+    gaps = [later["at"] - sooner["at"] for frames in rounds for sooner, later in pairwise(frames)]
+    return len(gaps) / sum(gaps)
+
+
+def _median(rounds: list[list[Frame]], what: str) -> float:
+    return statistics.median(frame[what] for frames in rounds for frame in frames)
+
+
+def _steady(app: App, port: int, seconds: float) -> list[Row]:
+    """More inputs than can be drawn, or fewer: nothing may pile up, and the last one must be what is shown in the end."""
+    process, memory, behind, is_over = psutil.Process(), list[int](), [0], threading.Event()
+
+    def look() -> None:
+        while not is_over.wait(0.05):
+            memory.append(process.memory_info().rss)
+            behind.append(app.live.behind)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        seen = _viewer(port, "steady", seconds, SIDE)
+    finally:
+        is_over.set()
+        watcher.join()
+    third = len(memory) // 3
+    growth = statistics.median(memory[-third:]) - statistics.median(memory[third : 2 * third])
+    what = f"{A_SECOND} inputs a second for {seconds:g} s"
+    return [
+        Row("realtime", f"{what}: inputs and frames on their way, at most", max(behind), at_most=1 + UNSHOWN),
+        Row("realtime", f"{what}: growth of memory in the last third", growth / 2**20, "MB", at_most=8),
+        Row(
+            "realtime",
+            f"{what}: the last frame is the last input's",
+            float(seen["frames"][-1]["input"] == seen["last"]),
+            exactly=1,
+        ),
+    ]
+
+
+def _viewer(port: int, kind: str, seconds: float, side: int, checkpoint: str = "") -> dict[str, Any]:
+    command = [sys.executable, "-m", "webui.bench.viewer", str(port), kind, str(seconds), str(side), checkpoint]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise WebUIError(f"The viewer of the measurement failed: {done.stderr.strip().splitlines()[-1:]}")
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, cast
@@ -153,7 +154,7 @@ class Stream:
         began, is_there = time.perf_counter(), False
         for tag, latents in flow.together.tick():
             of, was_last = cast(tuple[Wish, bool], tag)
-            pixels = autoencoder.quick(latents, model)
+            pixels = _seen(latents, of, model)
             deliver(Frame(of, pixels, steps, steps, was_last, time.perf_counter() - began))
             is_there = is_there or (of is wish and was_last)
         return is_there
@@ -206,9 +207,14 @@ class _Eyes:
 
     def _look(self, clean: Tensor, step: int, is_final: bool) -> None:
         began = time.perf_counter()
-        pixels = autoencoder.quick(clean, self._model)
+        pixels = _seen(clean, self._wish, self._model)
         spent, self._spent = self._spent + time.perf_counter() - began, 0.0
         self._deliver(Frame(self._wish, pixels, step, len(self._rungs) - 1, is_final, spent))
+
+
+def _seen(latents: Tensor, wish: Wish, model: Model) -> Tensor:
+    """Pixels of latents, in the size that was asked: what the network needed beyond it lies to the right and below."""
+    return autoencoder.quick(latents, model)[..., : wish.request.height, : wish.request.width]
 
 
 def _begun(wish: Wish, model: Model, parts: Parts) -> Walk:
@@ -226,13 +232,14 @@ def _begun(wish: Wish, model: Model, parts: Parts) -> Walk:
 
 
 class _Kept:
-    """A walk that can be walked again: the noise of its steps comes once and is remembered."""
+    """A walk that can be walked again: the noise of its steps comes once and is remembered. It keeps no model in memory."""
 
     def __init__(self, request: GenerationRequest, picture: Image.Image | None, model: Model, walk: Walk) -> None:
-        self._of, self._walk, self._noises = (request, picture, model), walk, list[Tensor]()
+        self._request, self._picture, self._model = request, picture, weakref.ref(model)
+        self._walk, self._noises = walk, list[Tensor]()
 
     def is_of(self, request: GenerationRequest, picture: Image.Image | None, model: Model) -> bool:
-        return self._of[0] == request and self._of[1] is picture and self._of[2] is model
+        return self._request == request and self._picture is picture and self._model() is model
 
     def walk(self) -> Walk:
         number = 0

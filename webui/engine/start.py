@@ -73,17 +73,18 @@ def begin(
         from_shape=found_at if found_at[1] and found_at[2] else None,
         step_seed_shift=request.step_seed_shift,
     )
-    first, unit = float(sigmas[0]), noise.start().to(model.device)
+    first, device = float(sigmas[0]), model.device
+    unit = noise.start().to(device)
     clean = start.latents
     if clean is None and start.pixels is not None:
         clean = _content(resized_latents(encode(start.pixels, model, tile), *size), start, noise, len(batch.seeds))
     if clean is not None:
-        x = clean.to(model.device) + first * unit
+        x = clean.to(device) + first * unit
     else:
         x = unit * ((1 + first**2) ** 0.5 if sampler.starts_vp else first)
 
     def step_noise(sigma: Tensor | float, sigma_next: Tensor | float) -> Tensor:
-        return noise(sigma, sigma_next).to(model.device)
+        return noise(sigma, sigma_next).to(device)  # who keeps a walk keeps no model in memory
 
     return Walk(
         x,

@@ -13,6 +13,7 @@ import torch
 
 from tests.bert import write_vocabulary
 from tests.shared import ROOT, shared
+from tests.turbo import write_pocket, write_turbo
 from webui.contract.parts import Parts
 from webui.main import find_parts
 from webui.workspace.app import App, open_app
@@ -38,6 +39,24 @@ def parts() -> Parts:
 def app(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """A workspace over the pocket checkpoint, in a data folder of its own."""
     opened = open_app(Paths(tmp_path_factory.mktemp("data")), parts, cpu_only=True)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def turbo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with the pocket checkpoint, its tiny autoencoder and a turbo, and no others."""
+    data = tmp_path_factory.mktemp("turbo")
+    write_pocket(data / "models")
+    write_pocket(data / "models", "pocket-tiny")
+    write_turbo(data / "models")
+    return data
+
+
+@pytest.fixture(scope="session")
+def turbo_app(parts: Parts, turbo_data: Path) -> Iterator[App]:
+    """A workspace over these alone; the pocket is the checkpoint in use."""
+    opened = open_app(Paths(turbo_data, turbo_data), parts, checkpoint="pocket", cpu_only=True)
     yield opened
     opened.close()
 

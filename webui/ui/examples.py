@@ -144,6 +144,13 @@ def prompts(knows: Knows | None) -> list[dict[str, Any]]:
     return [{"prompt": each.prompt, "seed": str(each.seed), "picture": picture(each)} for each in knows.examples]
 
 
+def live(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    """Prompts for a stream, by the title of the checkpoint that draws it; "" is every checkpoint that does not say what it
+    knows. Without thumbnails: the stream itself shows at once what comes of one."""
+    told = {entry.title: [each.prompt for each in entry.knows.examples] for entry in entries if entry.knows}
+    return {"": list(PLAIN), **{title: prompts for title, prompts in told.items() if prompts}}
+
+
 def picture(example: Example) -> str:
     """The address of what the checkpoint drew of an example; "" where no picture lies among the page's files."""
     name = file(example)

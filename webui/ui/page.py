@@ -15,15 +15,15 @@ from webui.ui.header import follow_checkpoint, header
 from webui.ui.look import ASSETS, address
 from webui.ui.quiet_gradio import gr
 from webui.ui.reading import SERVES
-from webui.ui.tabs import TABS
+from webui.ui.tabs import TABS, turbo
 from webui.ui.taking import reader, taker
 from webui.workspace.app import App
 
 SCRIPTS = (
     "app.js", "follow.js", "pictures.js", "events.js", "compare.js", "stage.js", "queue.js", *painter.SCRIPTS,
-    "board.js", "folder.js", "send.js", "take.js", "examples.js",
+    "board.js", "folder.js", "send.js", "take.js", "examples.js", *turbo.SCRIPTS,
 )  # fmt: skip
-SHEETS = ("style.css", "board.css", painter.STYLE)
+SHEETS = ("style.css", "board.css", painter.STYLE, turbo.STYLE)
 FONTS = ["-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 

@@ -127,7 +127,7 @@ def facts_of(app: App, title: str = "") -> dict[str, Any]:
     family = family_of(app, title)
     if family is None:
         plain = ["prompt", "negative_prompt", "width", "height"]
-        return {"reads": plain, "tabs": {}, "native": 512, "step": 8, "examples": [], "tries": {}}
+        return {"reads": plain, "tabs": {}, "native": 512, "step": 8, "examples": [], "tries": {}, "live": {}}
     fields = reads(app, family) | ({"sizes"} if family.sizes else set())
     tabs = {}
     for tab, why in SERVES.items():
@@ -143,7 +143,22 @@ def facts_of(app: App, title: str = "") -> dict[str, Any]:
         "step": max(8, family.size_step),
         "examples": examples.prompts(entry.knows) if served else [],
         "tries": examples.tries(entry, _whole(app)),
+        "live": examples.live(_streaming(app)),
     }
+
+
+def live_choices(app: App) -> list[tuple[str, str]]:
+    """(what the menu shows, title) of the checkpoints that a stream can be drawn with: from words alone. Those that were made
+    for few steps come first."""
+    found = sorted(_streaming(app), key=lambda entry: not (entry.family and entry.family.distilled_from))
+    return [("Automatic", ""), *((entry.title, entry.title) for entry in found)]
+
+
+def _streaming(app: App) -> list[Entry]:
+    def serves(family: Family) -> bool:
+        return family.does == "txt2img" and "prompt" in family.inputs and not family.needs
+
+    return [entry for entry in _whole(app) if entry.family and serves(entry.family)]
 
 
 def depth_title(app: App, title: str = "") -> str:

@@ -121,7 +121,8 @@ def test_a_side_is_where_the_toy_stands():
 def test_the_table_comes_with_the_package():
     folder = files("webui.training.toys")
     assert len(table()) == len(set(names())) == 315
-    for file in ("names.tsv", "judge.safetensors", "held_out/scenes.json", "held_out/fox.webp", "held_out/LICENCE"):
+    kept = ("scenes.json", "fox.webp", "LICENCE")
+    for file in ("names.tsv", "judge.safetensors", "renders.safetensors", *(f"held_out/{name}" for name in kept)):
         assert folder.joinpath(file).is_file()
 
 

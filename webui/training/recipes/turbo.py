@@ -38,6 +38,8 @@ class TurboRecipe(Recipe):
         for part in self.options.without:
             if part not in PARTS:
                 raise UnknownNameError("part", part, PARTS)
+        if {"adversarial", "distillation"} <= set(self.options.without):
+            raise StartError("Without the adversarial and without the distillation loss there is nothing to learn: keep one.")
         if self.options.features not in FEATURES:
             raise UnknownNameError("kind of features", self.options.features, FEATURES)
 

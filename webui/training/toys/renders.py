@@ -28,8 +28,8 @@ from webui.training.worlds import PACK, toy_pack
 
 STORED = Path(__file__).with_name("renders.safetensors")
 FIRST = HELD_OUT + 20_000_000
-OF_EACH = 8
-"""Scenes of each toy."""
+COUNT = 8 * len(names())
+"""Scenes: as many of each toy."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,11 @@ def load_renders(path: Path = STORED) -> Renders:
         return Renders(mean, covariance, float(note["own"]))
 
 
-def write_renders(path: Path, sprites: Path, say: Callable[[str], None], of_each: int = OF_EACH) -> None:
+def write_renders(path: Path, sprites: Path, say: Callable[[str], None], count: int = COUNT) -> None:
     """Paint the scenes on the CPU, show them to the judge and keep what it sees."""
-    judge, count = load_toy_judge(), of_each * len(names())
+    judge = load_toy_judge()
     seen = features(judge, painted(sprites, FIRST, count))
-    others = features(judge, painted(sprites, FIRST + count, len(names())))
+    others = features(judge, painted(sprites, FIRST + count, min(count, len(names()))))
     values = {"mean": torch.from_numpy(seen.mean(0)).float(), "covariance": torch.from_numpy(np.cov(seen, rowvar=False)).float()}
     about = "mean and covariance of the toy judge's features of renders; made by: webui train pocket --stage held-out"
     note = {"about": about, "scenes": str(count), "judge": _judge(), "own": f"{frechet(others, seen):.3f}"}

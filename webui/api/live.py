@@ -18,10 +18,11 @@ from fastapi import APIRouter, WebSocket
 from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocketDisconnect
 
+from webui.api.errors import CALM
 from webui.contract.errors import FieldError, RequestError, WebUIError
 from webui.contract.live import live_input_from
 from webui.workspace.app import App
-from webui.workspace.live import Viewer
+from webui.workspace.live import Cold, Viewer
 
 _log = logging.getLogger(__name__)
 PICTURE_BYTES = 8 * 2**20
@@ -44,7 +45,7 @@ def router(app: App) -> APIRouter:
             return await socket.close(TOO_MANY, str(error))
         sending = asyncio.create_task(outbox.send())
         try:
-            await _listen(app, socket, viewer, outbox)
+            await _listen(socket, viewer, outbox)
         finally:
             viewer.close()
             sending.cancel()
@@ -70,7 +71,7 @@ class Outbox:
         with suppress(WebSocketDisconnect, RuntimeError):
             while True:
                 told, frame = await self._waiting.get()
-                text = json.dumps(told, ensure_ascii=False)
+                text = json.dumps(told)  # in ASCII: half a surrogate pair, which JSON can bring in, has no other bytes
                 if frame:
                     head = text.encode()
                     await self._socket.send_bytes(b"".join((struct.pack(">I", len(head)), head, frame)))
@@ -82,7 +83,7 @@ class Outbox:
         return self._waiting.qsize() > UNREAD
 
 
-async def _listen(app: App, socket: WebSocket, viewer: Viewer, outbox: Outbox) -> None:
+async def _listen(socket: WebSocket, viewer: Viewer, outbox: Outbox) -> None:
     """Until the viewer goes. Whatever it sends, one sentence says what was wrong with it, and the stream goes on."""
     while True:
         message = await socket.receive()
@@ -92,16 +93,19 @@ async def _listen(app: App, socket: WebSocket, viewer: Viewer, outbox: Outbox) -
             with suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close(TOO_SLOW, "This stream was not read, so it was closed.")
             return
-        number: Any = None
+        number: int | None = None
         try:
             if (data := message.get("bytes")) is not None:
                 _picture(viewer, data)
                 continue
             asked = _object(message.get("text") or "")
-            number = asked.get("input")
-            await _answer(app, viewer, asked, outbox)
+            number = asked["input"] if type(asked.get("input")) is int else None
+            await _answer(viewer, asked, outbox)
         except WebUIError as error:
             outbox.tell({"error": str(error), "input": number, "field": getattr(error, "field", "")})
+        except Exception:  # noqa: BLE001 (whatever one message does, the next one is read)
+            _log.exception("a live message failed")
+            outbox.tell({"error": CALM, "input": number, "field": ""})
 
 
 def _picture(viewer: Viewer, data: bytes) -> None:
@@ -122,7 +126,7 @@ def _object(text: str) -> dict[str, Any]:
     return values
 
 
-async def _answer(app: App, viewer: Viewer, asked: dict[str, Any], outbox: Outbox) -> None:
+async def _answer(viewer: Viewer, asked: dict[str, Any], outbox: Outbox) -> None:
     if "input" in asked:
         viewer.ask(live_input_from(asked))
     elif "shown" in asked:
@@ -135,7 +139,8 @@ async def _answer(app: App, viewer: Viewer, asked: dict[str, Any], outbox: Outbo
         if not isinstance(asked["warm"], dict):
             raise FieldError("warm", "Warm must be an object with checkpoint, width and height.")
         wish = live_input_from({"input": 0, **asked["warm"]})
-        outbox.tell({"model": await run_in_threadpool(app.live.warm, wish.checkpoint, wish.width, wish.height)})
+        width, height = (getattr(wish, side) if side in asked["warm"] else None for side in ("width", "height"))
+        viewer.warm(Cold(wish.checkpoint, width, height))
     else:
         raise RequestError("The message asks for nothing. It can hold input, shown, keep or warm.")
 

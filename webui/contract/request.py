@@ -339,7 +339,7 @@ def field_error(error: ValidationError, of: type[Any] = GenerationRequest) -> Fi
         return FieldError(field, f"{label}: {context['actual_length']} are too many. There can be {context['max_length']}.")
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
         known = ", ".join(one.name for one in dataclasses.fields(of))
-        return FieldError(field, f"No field is called {field!r}. Known: {known}.")
+        return FieldError(field[:60], f"No field is called {_shown(field)}. Known: {known}.")
     if kind == "missing":
         return FieldError(field, f"{label} is missing.")
     if kind == "literal_error":

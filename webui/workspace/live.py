@@ -7,12 +7,14 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from io import BytesIO
 from typing import Any
 
 from PIL import Image
 
+from webui.checkpoints.catalog import Entry
 from webui.checkpoints.manager import Checkpoints
 from webui.contract.errors import Interrupted, RequestError, WebUIError
 from webui.contract.live import LiveInput
@@ -53,6 +55,15 @@ class Asked:
     picture: bytes
 
 
+@dataclass(frozen=True)
+class Cold:
+    """A checkpoint that is to be ready before an input comes, at a size; None: its own."""
+
+    checkpoint: str
+    width: int | None = None
+    height: int | None = None
+
+
 @dataclass(eq=False)
 class Viewer:
     """One stream. Its methods may be called from any thread."""
@@ -64,6 +75,7 @@ class Viewer:
     """Not wholly drawn yet."""
     arrived: float = 0.0
     """When it came, by time.perf_counter."""
+    cold: Cold | None = None
     picture: bytes = b""
     opened: tuple[bytes, Image.Image | None] = (b"", None)
     wish: Wish | None = None
@@ -74,6 +86,7 @@ class Viewer:
     unshown: OrderedDict[int, float] = field(default_factory=OrderedDict)
     """Frames on their way, and when they were told."""
     kept: OrderedDict[int, tuple[LiveInput, bytes]] = field(default_factory=OrderedDict)
+    """What makes a frame again, with the checkpoint that drew it"""
     checkpoint: str = ""
     """Title that it was told of, and"""
     state: str = ""
@@ -83,6 +96,12 @@ class Viewer:
         """Draw this from now on; whatever was asked before is forgotten."""
         with self.live.changed:
             self.newest, self.arrived = wish, time.perf_counter()
+            self.live.changed.notify_all()
+
+    def warm(self, cold: Cold) -> None:
+        """Load a checkpoint and draw once with it, so that the first input need not wait; then tell of it."""
+        with self.live.changed:
+            self.cold = cold
             self.live.changed.notify_all()
 
     def show(self, picture: bytes) -> None:
@@ -112,6 +131,11 @@ class Viewer:
 
     def close(self) -> None:
         self.live.leave(self)
+
+    @property
+    def asks(self) -> bool:
+        """Whether something is to be done for it."""
+        return self.newest is not None or self.cold is not None
 
     def can_take(self, now: float) -> bool:
         """Whether another frame may be on its way to it."""
@@ -155,7 +179,7 @@ class Live:
 
     def leave(self, viewer: Viewer) -> None:
         with self.changed:
-            viewer.newest = None
+            viewer.newest = viewer.cold = None
             viewer.kept.clear()
             if viewer in self._viewers:
                 self._viewers.remove(viewer)
@@ -181,70 +205,61 @@ class Live:
 
     def keep(self, wish: LiveInput, picture: bytes) -> str:
         """See Viewer.keep."""
-        name = self._inputs.put(picture) if wish.picture else ""
+        name = self._inputs.put(picture, "picture") if picture else ""
         request = self._wishes.request(wish, self._wishes.entry(wish.checkpoint), name)
         return self._queue.submit(request, tab="turbo").id
-
-    def warm(self, checkpoint: str, width: int | None = None, height: int | None = None) -> dict[str, Any]:
-        """Load a stream's checkpoint and draw once with it, so that the first input need not wait; what the viewer should
-        know of it.
-
-        Raises:
-            CheckpointError, RequestError
-        """
-        entry = self._wishes.entry(checkpoint)
-        about = self._wishes.about(entry)
-        wish = LiveInput(input=0, width=width or about["width"], height=height or about["height"])
-        request = self._wishes.complete(wish, entry, "", None)
-        with self._queue.machine, self._checkpoints.use(entry.title) as model:
-            Stream(self._parts, self._captures, flows=False).draw(Wish(request), model, lambda: False, lambda _: None)
-        threading.Thread(target=self._captures.compile_ahead, name="compile", daemon=True).start()
-        return about
 
     # -- drawing
 
     def _work(self) -> None:
-        while True:
+        while self._turn():
+            pass  # a turn forgets its viewer, which may leave while the next one is waited for
+
+    def _turn(self) -> bool:
+        """Do the next thing, when there is one. False when all is over."""
+        with self.changed:
+            while (viewer := self._next()) is None and not self._is_closing and not self._gone:
+                self.changed.wait(self._patience())
+            gone, self._gone = self._gone, []
+            if self._is_closing:
+                gone += self._viewers
+        for one in gone:
+            one.stream.close()
+        with self.changed:
+            if self._is_closing:
+                return False
+            if viewer is None:
+                return True
+            (cold, viewer.cold), wish, viewer.drawn = (viewer.cold, None), viewer.newest, time.monotonic()
+            asked = None if wish is None else Asked(wish, viewer.arrived, viewer.picture if wish.picture else b"")
+        if cold is not None:
+            self._try(viewer, None, partial(self._warm, viewer, cold))
+        elif asked is not None and self._try(viewer, asked.wish.input, partial(self._draw, viewer, asked)):
             with self.changed:
-                while (viewer := self._next()) is None and not self._is_closing and not self._gone:
-                    self.changed.wait(self._patience())
-                gone, self._gone = self._gone, []
-                if self._is_closing:
-                    gone += self._viewers
-            for one in gone:
-                one.stream.close()
-            with self.changed:
-                if self._is_closing:
-                    return
-                if viewer is None or viewer.newest is None:
-                    continue
-                wish, arrived, picture = viewer.newest, viewer.arrived, viewer.picture
-                viewer.drawn = time.monotonic()
-            has_ended = self._try(viewer, wish, arrived, picture)
-            with self.changed:
-                if has_ended and viewer.newest is wish:
+                if viewer.newest is wish:
                     viewer.newest = None
+        return True
 
     def _patience(self) -> float | None:
         """Seconds to wait before looking again: for jobs to end, for a viewer that says nothing; None: until something comes."""
-        if not any(one.newest for one in self._viewers):
+        if not any(one.asks for one in self._viewers):
             return None
         return LOOK if self._queue.has_work else PATIENCE
 
     def _next(self) -> Viewer | None:
         """Who waited longest; nobody while jobs are there."""
-        asking = [one for one in self._viewers if one.newest is not None]
+        asking = [one for one in self._viewers if one.asks]
         if self._queue.has_work:
             for viewer in asking:
                 self._state(viewer, "waiting", "A job is drawn first.")
             return None
         now = time.monotonic()
-        return min((one for one in asking if one.can_take(now)), key=lambda one: one.drawn, default=None)
+        return min((one for one in asking if one.cold or one.can_take(now)), key=lambda one: one.drawn, default=None)
 
-    def _try(self, viewer: Viewer, wish: LiveInput, arrived: float, picture: bytes) -> bool:
-        """Whether that input needs nothing more."""
+    def _try(self, viewer: Viewer, number: int | None, do: Callable[[], bool]) -> bool:
+        """Whether nothing more is to be done for that input (None: none)."""
         try:
-            return self._draw(viewer, wish, arrived, picture)
+            return do()
         except Interrupted:
             return False  # a newer one is there, or this one comes again when the jobs are done
         except WebUIError as problem:
@@ -252,48 +267,70 @@ class Live:
         except Exception as problem:  # noqa: BLE001 (one thread draws for all: whatever one input does, the next is drawn)
             _log.exception("a live input failed")
             words, of = f"Something went wrong inside the program ({type(problem).__name__}). Its log says more.", ""
-        self._say(viewer, {"error": words, "input": wish.input, "field": of})
+        self._say(viewer, {"error": words, "input": number, "field": of})
+        self._state(viewer, "live", "")  # for the next one
         return True
 
-    def _draw(self, viewer: Viewer, wish: LiveInput, arrived: float, picture: bytes) -> bool:
+    def _warm(self, viewer: Viewer, cold: Cold) -> bool:
+        """See Viewer.warm."""
+        entry = self._wishes.entry(cold.checkpoint)
+        about = self._wishes.about(entry)
+        wish = LiveInput(input=0, width=cold.width or about["width"], height=cold.height or about["height"])
+        request = self._wishes.complete(wish, entry, "", None)
+        self._say_loading(viewer, entry)
+        with self._queue.machine, self._checkpoints.use(entry.title) as model:
+            self._state(viewer, "warming", f"Drawing once with {entry.name}.")
+            Stream(self._parts, self._captures, flows=False).draw(Wish(request), model, lambda: False, lambda _: None)
+        threading.Thread(target=self._captures.compile_ahead, name="compile", daemon=True).start()
+        self._say(viewer, {"model": about})
+        viewer.checkpoint = entry.title
+        self._state(viewer, "live", "")
+        return True
+
+    def _draw(self, viewer: Viewer, asked: Asked) -> bool:
+        """Whether that was all of the input."""
+        wish = asked.wish
         entry = self._wishes.entry(wish.checkpoint)
         if viewer.checkpoint != entry.title:
             self._say(viewer, {"model": self._wishes.about(entry)})
             viewer.checkpoint = entry.title
-        image = self._opened(viewer, picture) if wish.picture and picture else None
+        image = self._opened(viewer, asked.picture) if asked.picture else None
         request = self._wishes.complete(wish, entry, PICTURE if image else "", image)
-        if entry.title not in self._checkpoints.resident():
-            self._state(viewer, "loading", f"Loading {entry.name}.")
+        self._say_loading(viewer, entry)
 
         def is_outdated() -> bool:
             return viewer.newest is not wish or self._queue.has_work or self._is_closing
 
-        def deliver(frame: Frame) -> None:
-            self._deliver(viewer, frame)
-
         with self._queue.machine, self._checkpoints.use(entry.title) as model:
             self._state(viewer, "live", "")
-            if viewer.wish is None or viewer.wish.of.wish is not wish:
-                viewer.wish = Wish(request, image, wish.smooth, Asked(wish, arrived, picture if image else b""))
-            return viewer.stream.draw(viewer.wish, model, is_outdated, deliver)
+            if viewer.wish is None or viewer.wish.of.wish is not wish or viewer.wish.request != request:
+                viewer.wish = Wish(request, image, wish.smooth, asked)
+            return viewer.stream.draw(viewer.wish, model, is_outdated, partial(self._deliver, viewer))
+
+    def _say_loading(self, viewer: Viewer, entry: Entry) -> None:
+        if entry.title not in self._checkpoints.resident():
+            self._state(viewer, "loading", f"Loading {entry.name}.")
 
     def _opened(self, viewer: Viewer, picture: bytes) -> Image.Image | None:
         if viewer.opened[0] is not picture:
-            viewer.opened = (picture, open_picture(picture))
+            viewer.opened = (picture, open_picture(picture, "picture"))
         return viewer.opened[1]
 
     def _deliver(self, viewer: Viewer, frame: Frame) -> None:
         """Tell a viewer a frame; one on the way to a better one is left out where the viewer is behind."""
         asked: Asked = frame.wish.of
-        if not frame.is_final and not viewer.can_take(time.monotonic()):
-            return
+        with self.changed:
+            if not frame.is_final and not viewer.can_take(time.monotonic()):
+                return
         file = BytesIO()
         autoencoder.to_image(frame.pixels).save(file, "JPEG", quality=QUALITY)
         with self.changed:
             viewer.frames += 1
             number = viewer.frames
             viewer.unshown[number] = time.monotonic()
-            viewer.kept[number] = (asked.wish, asked.picture)
+            while len(viewer.unshown) > UNSHOWN:  # one that nobody says was shown
+                viewer.unshown.popitem(last=False)
+            viewer.kept[number] = (replace(asked.wish, checkpoint=frame.wish.request.checkpoint), asked.picture)
             while len(viewer.kept) > REMEMBERED:
                 viewer.kept.popitem(last=False)
         told = {

@@ -34,16 +34,20 @@ class Wishes:
         """
         entry = self.checkpoints.find(name)
         if not name and not plan.readable(entry).distilled_from:
-            resident, chosen = self.checkpoints.resident(), entry
-            able = [one for one in self.checkpoints.entries() if not one.error and one.family and one.family.distilled_from]
-            order: Callable[[Entry], Any] = lambda one: ((one.knows is None) != (chosen.knows is None), one.title not in resident)  # noqa: E731
-            entry = min(able, key=order, default=chosen)
+            entry = self._turbo(entry) or entry
         family = plan.readable(entry)
         if family.does != "txt2img" or "prompt" not in family.inputs or family.needs:
             raise FieldError(
                 "checkpoint", f"{entry.name} ({family.label}) does not draw from words alone. Choose another checkpoint."
             )
         return entry
+
+    def _turbo(self, beside: Entry) -> Entry | None:
+        """One that was distilled for few steps, of the kind of another one and in memory if there is such a one."""
+        resident = self.checkpoints.resident()
+        able = [one for one in self.checkpoints.entries() if not one.error and one.family and one.family.distilled_from]
+        order: Callable[[Entry], Any] = lambda one: ((one.knows is None) != (beside.knows is None), one.title not in resident)  # noqa: E731
+        return min(able, key=order, default=None)
 
     def about(self, entry: Entry) -> dict[str, Any]:
         """What a viewer should know of a checkpoint."""
@@ -102,10 +106,10 @@ class Wishes:
         return next((entry.title for entry in entries if entry.family and entry.family.name == family.distilled_from), "")
 
     def _slow(self, entry: Entry, family: Family) -> str:
-        turbo = self.entry("")
+        turbo = self._turbo(entry)
         serves = (
             f"{turbo.name} draws one in a single step."
-            if plan.readable(turbo).distilled_from
+            if turbo is not None
             else "SD-Turbo or SDXL-Turbo in models/Stable-diffusion would draw one in a single step."
         )
         return f"{entry.name} was not made for few steps: a sketch takes it {live.steps_for(family, 1)}. {serves}"

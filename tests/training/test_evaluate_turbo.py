@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from tests.conftest import POCKET
 from tests.turbo import write_turbo
 from webui.contract.errors import CheckpointReadError, StartError
-from webui.training.evaluations.turbo import Score, compared, measure
+from webui.training.evaluations.turbo import FOUR_STEPS, ONE_STEP, Score, compared, measure
 from webui.training.frechet import between_gaussians
 from webui.training.options import EvaluateOptions
 from webui.training.table import verdict
@@ -25,18 +25,18 @@ from webui.training.toys.scene import names
 TEACHER = Score(toys=0.96, shapes=0.9, toys_apart=30.0, shapes_apart=20.0)
 
 
-def holds(student: Score, share: float, times: float) -> list[bool]:
-    return [row.meets(row.ship) for row in compared("1 step", student, TEACHER, share, times)]
+def holds(student: Score, bounds: tuple[float, float]) -> list[bool]:
+    return [row.meets(row.ship) for row in compared("1 step", student, TEACHER, bounds)]
 
 
 def test_a_student_is_measured_by_its_teacher():
-    assert holds(TEACHER, 100, 1) == [True] * 4
-    assert holds(Score(0.94, 0.87, 39.0, 26.1), 97, 1.3) == [True, False, True, False]
-    rows = compared("1 step", Score(0.48, 0.9, 45.0, 10.0), TEACHER, 97, 1.3)
+    assert holds(TEACHER, (100, 1)) == [True] * 4
+    assert holds(Score(0.94, 0.87, 39.0, 26.1), ONE_STEP) == [True, False, True, False]
+    rows = compared("1 step", Score(0.48, 0.9, 45.0, 10.0), TEACHER, ONE_STEP)
     assert [row.value for row in rows] == pytest.approx([50, 100, 1.5, 0.5])
     nothing = Score(0.0, 0.0, 0.0, 0.0)
-    assert all(math.isnan(row.value) for row in compared("1 step", nothing, nothing, 97, 1.3))
-    assert verdict(compared("1 step", nothing, nothing, 97, 1.3)) == 1
+    assert all(math.isnan(row.value) for row in compared("1 step", nothing, nothing, FOUR_STEPS))
+    assert verdict(compared("1 step", nothing, nothing, FOUR_STEPS)) == 1
 
 
 def test_weights_that_were_not_distilled_draw_poorly_in_one_step(tmp_path):

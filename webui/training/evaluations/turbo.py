@@ -43,6 +43,11 @@ FIRST_SHAPE = 9000
 RENDERS = 1000
 """Of lone shapes, to which distances are measured; twice as many as are drawn are enough where few are."""
 SHEET_TOYS, SHEET_SHAPES = 8, 6
+ONE_STEP, FOUR_STEPS = (97, 1.3), (98, 1.1)
+"""To ship: percent of the teacher's pictures as asked, at 20 steps, and times its Frechet distance. At four steps a student is
+to be no worse than its teacher (100, 1), which is the aim; but one that is exactly as good comes out worse in every second row
+by chance. Drawing the prompts anew (a bootstrap, the same ones for both) moves the shares by 2 and the distances by 0.06 for
+toys and 0.15 for shapes, one standard deviation each: about that is allowed. At one step nothing is."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ def measure(options: EvaluateOptions, say: Callable[[str], None]) -> list[Row]:
     save_sheet(prompts, runs, scores, options)
     say(f"contact sheet: {options.sheet}")
     _, _, best, one, four = scores
-    return [*compared("1 step", one, best, 97, 1.3), *compared("4 steps", four, best, 100, 1)]
+    return [*compared("1 step", one, best, ONE_STEP), *compared("4 steps", four, best, FOUR_STEPS)]
 
 
 def draw(artist: Artist, prompts: Sequence[str], steps: int, name: str) -> Drawn:
@@ -158,12 +163,13 @@ def draw(artist: Artist, prompts: Sequence[str], steps: int, name: str) -> Drawn
     return Drawn(name, pictures, (time.process_time() - start) / len(prompts))
 
 
-def compared(name: str, student: Score, teacher: Score, share: float, times: float) -> list[Row]:
+def compared(name: str, student: Score, teacher: Score, bounds: tuple[float, float]) -> list[Row]:
     """The rows of a student beside its teacher.
 
     Args:
-        share: of the teacher's pictures as asked, at least; percent. times: its Frechet distance, at most.
+        bounds: of the teacher's pictures as asked, at least, in percent; and times its Frechet distance, at most.
     """
+    share, times = bounds
     return [
         Row(f"{name}: toys as asked, of teacher's", _part(student.toys, teacher.toys, 100), " %", share, 100),
         Row(f"{name}: shapes as asked, of teacher's", _part(student.shapes, teacher.shapes, 100), " %", share, 100),

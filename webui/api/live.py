@@ -29,6 +29,8 @@ PICTURE_BYTES = 8 * 2**20
 TEXT_LETTERS = 300_000
 UNREAD = 100
 """Messages that a viewer may leave unread before its stream is closed."""
+GOODBYE = 5.0
+"""Seconds in which such a viewer can still hear why."""
 TOO_MANY, TOO_SLOW = 4429, 4408
 
 
@@ -45,12 +47,15 @@ def router(app: App) -> APIRouter:
             return await socket.close(TOO_MANY, str(error))
         sending = asyncio.create_task(outbox.send())
         try:
-            await _listen(socket, viewer, outbox)
+            has_left = await _listen(socket, viewer, outbox)
         finally:
             viewer.close()
             sending.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await sending
+        if not has_left:  # what is unread lies in the way, maybe for ever
+            with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
+                await asyncio.wait_for(socket.close(TOO_SLOW, "This stream was not read, so it was closed."), GOODBYE)
 
     return routes
 
@@ -83,16 +88,15 @@ class Outbox:
         return self._waiting.qsize() > UNREAD
 
 
-async def _listen(socket: WebSocket, viewer: Viewer, outbox: Outbox) -> None:
-    """Until the viewer goes. Whatever it sends, one sentence says what was wrong with it, and the stream goes on."""
+async def _listen(socket: WebSocket, viewer: Viewer, outbox: Outbox) -> bool:
+    """Until the viewer goes (True) or does not read what it is told. Whatever it sends, one sentence says what was wrong with
+    it, and the stream goes on."""
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
-            return
+            return True
         if outbox.is_full:
-            with suppress(RuntimeError, WebSocketDisconnect):
-                await socket.close(TOO_SLOW, "This stream was not read, so it was closed.")
-            return
+            return False
         number: int | None = None
         try:
             if (data := message.get("bytes")) is not None:

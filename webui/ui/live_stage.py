@@ -59,9 +59,9 @@ def _brush() -> str:
         '<input type="range" min="2" max="160" value="32" title="Brush size ([ and ])" data-part="size"></label>'
         '<div class="live-acts">'
         + button("", "undo", title="Undo (Ctrl Z)", data_do="unpaint", data_part="undo")
-        + button("", "blank", title="Clear", data_do="blank", data_part="clear")
-        + button("", "folder", title="Open another picture", data_do="open", data_part="open")
-        + button("", "inpaint", title="Paint on it", data_do="brush", data_part="brush")
+        + button("Open another", "folder", title="Open another picture", data_do="open", data_part="open")
+        + button("Paint on it", "inpaint", data_do="brush", data_part="brush")
+        + button("Clear", "blank", title="Clear", data_do="blank", data_part="clear")
         + "</div>"
     )
 

@@ -33,6 +33,7 @@
       one('span', use).textContent = `Use ${other}`;
     }
     LW.examples?.draw();
+    LW.turbo?.facts();
   }
   LW.facts = () => facts;
   LW.follow = next => {

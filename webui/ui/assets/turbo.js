@@ -9,7 +9,8 @@
   let root = null, pipe, view, input, kept, seen;
   let isSeen = false, isWarm = false, isDue = false, handle = 0, sizing;
   let count = 0, lastSent = '', awaited = 0, isFresh = false, connection = 0; /* awaited: the input that answers the picture on its way */
-  let shown = null, message = '', checkpoint, model = {}, state = 'connecting', words = '';
+  let shown = null, checkpoint, model = {}, state = 'connecting', words = '';
+  const said = { text: '', input: 0 };
   const asked = new Map(); /* input -> the state that was sent, for what is refined */
   let session = shelf('sessionStorage', SEED_KEY);
   try { model = JSON.parse(shelf('localStorage', MODEL_KEY)) ?? {}; } catch { /* damaged: the server tells it again */ }
@@ -51,7 +52,7 @@
     drawSource();
     drawEmpty();
     const wish = read();
-    if (!isSeen || !isWarm || !pipe.isOpen() || !(wish.prompt.trim() || wish.picture)) return; /* asked again when that changes */
+    if (awaited === Infinity || !isSeen || !isWarm || !pipe.isOpen() || !(wish.prompt.trim() || wish.picture)) return; /* asked again when that changes; with a picture that is being encoded goes the newest state */
     isDue = false;
     const digits = seed();
     if (digits === null) return say(`Seed ${text('seed').slice(0, 40)} is not right. Write digits, or -1 for one that stays.`, 'seed');
@@ -73,11 +74,11 @@
     const mine = connection;
     isFresh = false;
     awaited = Infinity;
-    const blob = await input.encode(wish.width, wish.height);
+    const jpeg = await input.encode(wish.width, wish.height);
     if (mine !== connection) return;
     const now = read(), digits = seed();
-    if (!blob || !now.picture || digits === null) { awaited = 0; return ask(); }
-    pipe.send(blob);
+    if (!jpeg || !now.picture || digits === null) { awaited = 0; return ask(); }
+    pipe.send(jpeg);
     lastSent = '';
     send(now, digits);
     awaited = count;
@@ -96,7 +97,7 @@
     if (!what.error) return;
     const isOld = what.input != null && what.input < count; /* what was asked since may be right */
     if (!isWarm) { isWarm = true; tell('live'); ask(); }
-    if (!isOld) say(what.error, what.field);
+    if (!isOld) say(what.error, what.field, what.input ?? undefined);
     if (what.input != null) answered(what.input);
   }
   function take(next) {
@@ -129,11 +130,10 @@
   function drawn(what) {
     shown = what;
     pipe.tell({ shown: what.frame });
-    say('');
+    if (what.input >= said.input) say('');
     root.dataset.state = 'drawn';
     const { prompt } = asked.get(what.input) ?? {}, canvas = one('#turbo_image', root), label = `Live picture${prompt ? `: ${prompt}` : ''}`;
     if (canvas.getAttribute('aria-label') !== label) canvas.setAttribute('aria-label', label);
-    if (state !== 'live') tell('live');
     drawTools();
     drawEmpty();
     answered(what.input);
@@ -149,9 +149,10 @@
     if (place.textContent !== words) place.textContent = words;
     place.title = state === 'off' ? 'Trying again' : more;
   }
-  function say(text, name = '') {
-    if (text === message && !name) return;
-    message = text;
+  /* it stands until a picture of that input, or of a later one, is there */
+  function say(text, name = '', input = count + 1) {
+    if (text === said.text && !name) return;
+    Object.assign(said, { text, input });
     if (!root) return;
     const place = one('#turbo_message', root);
     part(place, 'words').textContent = text;
@@ -170,7 +171,7 @@
     part(root, 'out').hidden = isEmpty && !hasInput;
     if (isEmpty && root.dataset.state === 'drawn') { root.dataset.state = 'empty'; view.clear(); view.forget(); shown = null; drawTools(); }
     if (root.dataset.state !== 'drawn') view.fit(...['width', 'height'].map(name => +side(name) > 0 ? +side(name) : 512));
-    for (const name of ['width', 'height']) if (+side(name) >= SMALLEST && name === 'height') input.fit(+side('width'), +side('height'));
+    if (+side('width') >= SMALLEST && +side('height') >= SMALLEST) input.fit(+side('width'), +side('height'));
   }
   function drawSource() {
     const kind = picked('source', 'none');
@@ -189,6 +190,7 @@
     drawEmpty();
   }
   function drawExamples() {
+    if (!model.checkpoint && !isWarm) return; /* what it draws well is not known yet */
     const { live = {} } = LW.facts(), prompts = live[model.checkpoint] ?? live[''] ?? [], list = one('.live-examples', root);
     if (list.dataset.key === JSON.stringify(prompts)) return;
     list.dataset.key = JSON.stringify(prompts);
@@ -276,7 +278,7 @@
     seen?.disconnect();
     isSeen = false;
     checkpoint ??= text('checkpoint') === 'Automatic' ? '' : text('checkpoint');
-    pipe ??= LW.livePipe({ opened, closed, told, frame: (...frame) => view.frame(...frame) });
+    pipe ??= LW.livePipe({ opened, closed, told, frame(what, jpeg) { if (state !== 'live') tell('live'); view.frame(what, jpeg); } });
     view = LW.liveView(root, { drawn, damaged: what => pipe.tell({ shown: what.frame }) });
     input = LW.liveInput(root, { changed: askPicture, said: say, chose: source });
     kept = LW.liveKept(root, { said: say });
@@ -289,6 +291,7 @@
   }
   LW.turbo = {
     mount, roll, refined,
+    facts() { if (root) drawExamples(); },
     ask() { if (root) setTimeout(ask, 0); }, /* when Gradio has drawn what it was told */
     choose(title) { if (checkpoint === (title ?? '')) return; checkpoint = title ?? ''; lastSent = ''; if (root) warm(); },
     rechosen() { if (!root) return; drawExamples(); if (!checkpoint) { lastSent = ''; warm(); } },

@@ -20,8 +20,9 @@
     const canvas = part(root, 'canvas'), pen = canvas.getContext('2d', { willReadFrequently: true }), figure = part(root, 'in');
     const video = Object.assign(document.createElement('video'), { muted: true, playsInline: true });
     const surface = { canvas, pen, kind: () => kind };
+    let uncut = null; /* what was on the canvas before its shape changed, until it is changed by hand: nothing is cut off for good */
     let kind = 'none', hasPicture = false, stream = null, starting = 0, wasFilming = false, film = 0;
-    const brush = LW.liveBrush(root, surface, { painted(isDone) { hasPicture = true; draw(); on.changed(); if (isDone) keep(); } });
+    const brush = LW.liveBrush(root, surface, { painted(isDone) { hasPicture = true; uncut = null; draw(); on.changed(); if (isDone) keep(); } });
 
     function blank() {
       pen.fillStyle = '#fff'; /* paper */
@@ -32,12 +33,14 @@
       const side = Math.min(MOST_SIDE, Math.max(SIDE, width, height)) / Math.max(width, height);
       const [wide, high] = [width, height].map(pixels => Math.max(1, Math.round(pixels * side)));
       if (!(wide > 0 && high > 0) || (canvas.width === wide && canvas.height === high)) return;
-      const old = document.createElement('canvas');
-      Object.assign(old, { width: canvas.width, height: canvas.height }).getContext('2d').drawImage(canvas, 0, 0);
+      if (!uncut) {
+        uncut = Object.assign(document.createElement('canvas'), { width: canvas.width, height: canvas.height });
+        uncut.getContext('2d').drawImage(canvas, 0, 0);
+      }
       Object.assign(canvas, { width: wide, height: high });
       brush.forget(); /* its steps have the old shape */
       blank();
-      if (hasPicture) { cover(old, old.width, old.height); on.changed(); }
+      if (hasPicture) { cover(uncut, uncut.width, uncut.height); on.changed(); }
     }
     function cover(image, width, height, isMirrored = false) {
       const by = Math.max(canvas.width / width, canvas.height / height), [w, h] = [width * by, height * by];
@@ -60,6 +63,7 @@
       cover(bitmap, bitmap.width, bitmap.height);
       bitmap.close();
       hasPicture = true;
+      uncut = null;
       keep();
       draw();
       on.changed();
@@ -67,6 +71,7 @@
     function clear() {
       if (hasPicture) brush.remember();
       blank();
+      uncut = null;
       hasPicture = false; /* the words alone draw again */
       keep();
       draw();
@@ -138,7 +143,7 @@
       const before = kind;
       kind = next;
       if (before === 'camera') { stop(); restore(); }
-      if (next === 'camera') { hasPicture = false; brush.forget(); blank(); if (isByHand) start(); }
+      if (next === 'camera') { hasPicture = false; uncut = null; brush.forget(); blank(); if (isByHand) start(); }
       draw();
       on.changed();
     }
@@ -173,7 +178,7 @@
         const fine = small.getContext('2d');
         fine.imageSmoothingQuality = 'high';
         fine.drawImage(canvas, 0, 0, small.width, small.height);
-        return new Promise(done => small.toBlob(done, 'image/jpeg', QUALITY));
+        return new Promise(done => small.toBlob(done, 'image/jpeg', QUALITY)).then(blob => blob?.arrayBuffer());
       },
     };
   };

@@ -2,11 +2,11 @@
    live picture, with how it was made and where it can go. */
 (() => {
   const { one, all, part, element, address } = LW;
-  const MOST = 40, AGAIN_MS = 300;
+  const MOST = 40;
 
   LW.liveKept = (root, on) => {
     const strip = part(root, 'kept'), menu = one('#turbo_kept_menu', root), view = part(root, 'kept-view');
-    let key = null, closed = { job: '', at: 0 };
+    let key = null, pressed = ''; /* of the job whose menu was open when its thumb was pressed: that press closes it */
     const url = (job, ending) => address(`api/v1/jobs/${encodeURIComponent(job.id)}/images/0.${ending}`);
     const kept = () => [...LW.jobs.values()].filter(job => job.tab === 'turbo' && (LW.isOpen(job) || LW.hasPictures(job))).sort((a, b) => b.created - a.created).slice(0, MOST);
 
@@ -36,8 +36,10 @@
 
     function open(thumb) {
       const job = LW.jobs.get(thumb.dataset.job), image = job?.images[0];
-      if (!image || (closed.job === job.id && performance.now() - closed.at < AGAIN_MS)) return; /* the click that closed it */
-      if (menu.matches(':popover-open')) menu.hidePopover();
+      const isOpen = menu.matches(':popover-open'), wasOpen = pressed === job?.id || (isOpen && menu.dataset.job === job?.id);
+      pressed = '';
+      if (isOpen) menu.hidePopover();
+      if (!image || wasOpen) return;
       for (const each of all('.thumb', strip)) each.setAttribute?.('aria-pressed', each === thumb);
       const lines = image.infotext.split('\n');
       part(menu, 'prompt').textContent = job.request.prompt || 'No prompt';
@@ -53,9 +55,12 @@
       menu.style.left = `${Math.max(8, Math.min(box.left + box.width / 2 - menu.offsetWidth / 2, innerWidth - menu.offsetWidth - 8))}px`;
       menu.style.top = `${Math.max(8, box.top - menu.offsetHeight - 8)}px`;
     }
+    strip.addEventListener('pointerdown', event => {
+      const { job } = event.target.closest('button.thumb')?.dataset ?? {};
+      pressed = job && menu.matches(':popover-open') && menu.dataset.job === job ? job : '';
+    });
     menu.addEventListener('toggle', event => {
       if (event.newState === 'open') return;
-      closed = { job: menu.dataset.job, at: performance.now() };
       view.hidden = true;
       for (const each of all('button.thumb', strip)) each.setAttribute('aria-pressed', 'false');
     });

@@ -55,7 +55,7 @@
       /* the server has room for some streams only: a page that nobody sees gives its own back */
       rest() { clearTimeout(linger); linger = setTimeout(close, LINGER_MS); },
       tell(message) { if (isOpen()) socket.send(typeof message === 'string' ? message : JSON.stringify(message)); },
-      send(blob) { if (isOpen()) socket.send(blob); },
+      send(bytes) { if (isOpen()) socket.send(bytes); },
     };
   };
 })();

@@ -2,7 +2,7 @@
    A canvas keeps the last picture until the next is drawn, so nothing flickers and no address must be given back. */
 (() => {
   const { one, part } = LW;
-  const WINDOW_MS = 2000, READ_MS = 200, SHOWN_LATENCIES = 60, KEPT_LATENCIES = 10_000;
+  const WINDOW_MS = 2000, READ_MS = 200, SHOWN_LATENCIES = 60, KEPT_LATENCIES = 10_000, FEWEST_LATENCIES = 6; /* fewer make no line that says anything */
 
   /* on: {drawn(told), damaged(told)} */
   LW.liveView = (root, on) => {
@@ -71,7 +71,7 @@
       if (!shown.length) return;
       part(root, 'latency').textContent = Math.round(shown.at(-1));
       part(root, 'latency-box').title = network;
-      one('.spark polyline', root).setAttribute('points', shown.map((ms, i) => `${(i + SHOWN_LATENCIES - shown.length) * 120 / (SHOWN_LATENCIES - 1)},${27 - 26 * ms / top}`).join(' '));
+      if (shown.length >= FEWEST_LATENCIES) one('.spark polyline', root).setAttribute('points', shown.map((ms, i) => `${(i + SHOWN_LATENCIES - shown.length) * 120 / (SHOWN_LATENCIES - 1)},${27 - 26 * ms / top}`).join(' '));
     }
 
     return {

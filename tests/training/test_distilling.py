@@ -96,40 +96,53 @@ def distance(teacher: Teacher, drawn: Tensor, guidance: float = 1.0, seed: int =
     return _distance(teacher, drawn, context, unasked, guidance, noise(*drawn.shape, seed=9), np.random.default_rng(seed), CPU)
 
 
-def seen_as(found: Callable[[Tensor], Tensor]) -> Teacher:
-    """A teacher that takes anything for the latents `found(context)` answers, whatever the noise is."""
+def seen_as(found: Callable[[Tensor], Tensor], asked: list[Tensor]) -> Teacher:
+    """A teacher that takes anything for the latents `found(context)` answers, whatever the noise is.
+
+    Args:
+        asked: gets the times that it is asked at, of each call.
+    """
     teacher = teacher_of(lambda x, t, c: x)
 
     def answer(x: Tensor, t: Tensor, context: Tensor) -> Tensor:
+        asked.append(t)
         a = teacher.share(t)
         return (x - a.sqrt() * found(context)) / (1 - a).sqrt()
 
     return replace(teacher, unet=teacher_of(answer).unet)
 
 
+def half(context: Tensor) -> Tensor:
+    return torch.full((len(context), 4, 8, 8), 0.5)
+
+
+def weights(asked: list[Tensor]) -> Tensor:
+    """c(t) of the pictures, which are shown to the teacher twice at the same time: with words and without."""
+    (times,) = asked
+    first, again = times.chunk(2)
+    assert torch.equal(first, again) and first.min() >= 1 and first.max() <= 999
+    return alphas_cumprod().sqrt()[first]
+
+
 def test_the_noisier_the_less_the_teachers_answer_counts():
-    drawn = noise(6, 4, 8, 8)
-    times = np.random.default_rng(5).integers(1, 1000, 6)
-    teacher = seen_as(lambda context: torch.full((len(context), 4, 8, 8), 0.5))
-    weights = alphas_cumprod().sqrt()[times]
-    wanted = (weights * (drawn - 0.5).pow(2).mean((1, 2, 3))).mean()
-    torch.testing.assert_close(distance(teacher, drawn), wanted, rtol=1e-4, atol=0)
-    assert weights.min() < 0.3 and weights.max() > 0.7
+    drawn, asked = noise(40, 4, 8, 8), list[Tensor]()
+    loss = distance(seen_as(half, asked), drawn)
+    wanted = (weights(asked) * (drawn - 0.5).pow(2).mean((1, 2, 3))).mean()
+    torch.testing.assert_close(loss, wanted, rtol=1e-4, atol=0)
+    assert weights(asked).min() < 0.15 and weights(asked).max() > 0.85, "little noise and much"
 
 
 def test_the_teacher_is_guided_and_its_answers_are_held():
     drawn = torch.zeros(6, 4, 8, 8)
-    teacher = seen_as(lambda context: context.mean((1, 2))[:, None, None, None].expand(-1, 4, 8, 8))
-    weight = alphas_cumprod().sqrt()[np.random.default_rng(5).integers(1, 1000, 6)].mean()
-    for guidance in (1.0, 2.4):
-        torch.testing.assert_close(distance(teacher, drawn, guidance), weight * guidance**2, rtol=1e-3, atol=0)
-    torch.testing.assert_close(distance(teacher, drawn, 100.0), weight * LARGEST**2, rtol=1e-3, atol=0)
+    for guidance, held in ((1.0, 1.0), (2.4, 2.4), (100.0, LARGEST)):
+        asked: list[Tensor] = []
+        teacher = seen_as(lambda context: context.mean((1, 2))[:, None, None, None].expand(-1, 4, 8, 8), asked)
+        loss = distance(teacher, drawn, guidance)
+        torch.testing.assert_close(loss, weights(asked).mean() * held**2, rtol=1e-3, atol=0)
 
 
 def test_the_teachers_answer_is_a_target_and_no_way_for_the_gradient():
-    drawn = noise(4, 4, 8, 8).requires_grad_()
-    teacher = seen_as(lambda context: torch.full((len(context), 4, 8, 8), 0.5))
-    distance(teacher, drawn).backward()
-    weights = alphas_cumprod().sqrt()[np.random.default_rng(5).integers(1, 1000, 4)][:, None, None, None]
-    wanted = 2 * weights * (drawn.detach() - 0.5) / drawn.numel()
+    drawn, asked = noise(4, 4, 8, 8).requires_grad_(), list[Tensor]()
+    distance(seen_as(half, asked), drawn).backward()
+    wanted = 2 * weights(asked)[:, None, None, None] * (drawn.detach() - 0.5) / drawn.numel()
     torch.testing.assert_close(drawn.grad, wanted, atol=2e-6, rtol=1e-3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from webui.checkpoints.tokenizer import END, START, WORDS
 WIDTH = 16
 
 
-def write_teacher(folder: Path, predicts: str = "epsilon", pad: str = "<|endoftext|>", layers: int = 1) -> Path:
+def write_teacher(folder: Path, predicts: str = "epsilon", act: str = "quick_gelu", layers: int = 1) -> Path:
     """A checkpoint whose words are 16 wide and whose U-Net has two levels. Its autoencoder is the pocket's."""
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
@@ -38,6 +37,7 @@ def write_teacher(folder: Path, predicts: str = "epsilon", pad: str = "<|endofte
         projection_dim=WIDTH,
         num_hidden_layers=1,
         num_attention_heads=2,
+        hidden_act=act,
         bos_token_id=START,
         eos_token_id=END,
         pad_token_id=END,
@@ -49,6 +49,4 @@ def write_teacher(folder: Path, predicts: str = "epsilon", pad: str = "<|endofte
     for part in ("vae", "tokenizer"):
         shutil.copytree(POCKET / part, folder / part)
     shutil.copy(POCKET / "model_index.json", folder)
-    named = folder / "tokenizer" / "tokenizer_config.json"
-    named.write_text(json.dumps(json.loads(named.read_text("utf-8")) | {"pad_token": pad}), "utf-8")
     return folder

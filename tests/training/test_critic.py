@@ -32,7 +32,7 @@ def test_heads_learn_to_tell_maps_that_can_be_told():
     assert losses[0] == pytest.approx(2, abs=0.4), "heads that know nothing answer about 0"
     assert losses[-1] < 0.3
     with torch.no_grad():
-        of_real, of_drawn = (critic.score(maps, real, words, shown) for maps in (real, drawn))
+        of_real, of_drawn = (critic.score(maps, real, words, shown).mean() for maps in (real, drawn))
     assert of_real > 0.5 and of_drawn < -0.5
 
 
@@ -54,9 +54,34 @@ def test_heads_answer_to_words_only_where_they_are_told_them():
     for told in (WIDTH, 0):
         heads = Heads([8, 16], told, 16)
         one, other = (heads(maps, noise(2, WIDTH, seed=at), picture) for at in (1, 2))
-        assert one.shape == (2, 16 + 4)
+        assert [scores.shape for scores in one] == [(2, 16), (2, 4)]
+        one, other = (torch.cat(scores, 1) for scores in (one, other))
         assert torch.equal(one, other) == (told == 0)
-    assert not torch.equal(heads(maps, noise(2, WIDTH), picture), heads(maps, noise(2, WIDTH), 2 * picture))
+    one, other = (torch.cat(heads(maps, noise(2, WIDTH), times * picture), 1) for times in (1, 2))
+    assert not torch.equal(one, other)
+
+
+def test_every_map_counts_alike_however_many_places_it_has():
+    maps, words, shown = [noise(2, 8, 8, 8), noise(2, 8, 1, 1)], noise(2, WIDTH), torch.zeros(2)
+    critic = Critic(maps, 0)
+    with torch.no_grad():
+        for parameter in critic.heads.parameters():
+            parameter.zero_()
+        critic.heads.scores[1].bias.fill_(4)
+    assert critic.score(maps, maps, words, shown).tolist() == [2, 2]
+
+
+def test_real_pictures_with_other_words_are_refused():
+    """Maps and words that belong together and that do not: only the words tell them apart."""
+    kinds, words, shown = noise(8, 8), noise(8, WIDTH, seed=1), torch.zeros(8)
+    maps = [kinds[:, :, None, None].expand(-1, -1, 4, 4).contiguous()]
+    critic = Critic(maps, WIDTH)
+    drawn, mistold = [maps[0] * 0], (maps, words.roll(1, 0))
+    for _ in range(200):
+        critic.learn(maps, drawn, words, shown, mistold)
+    with torch.no_grad():
+        right, wrong = (critic.score(maps, maps, told, shown).mean() for told in (words, words.roll(1, 0)))
+    assert right > 0.3 and wrong < right - 0.5
 
 
 def test_the_picture_is_told_only_of_what_the_student_was_shown():
@@ -70,7 +95,7 @@ def test_the_gradient_reaches_the_latents_and_not_the_teacher(teacher):
     latents = noise(2, 4, 16, 16).requires_grad_()
     maps = features.maps(latents, context, torch.Generator().manual_seed(3))
     critic = Critic(maps, WIDTH)
-    (-critic.score(maps, maps, noise(2, WIDTH), torch.ones(2))).backward()
+    (-critic.score(maps, maps, noise(2, WIDTH), torch.ones(2)).mean()).backward()
     assert latents.grad is not None and float(latents.grad.abs().max()) > 0
     assert all(parameter.grad is None for parameter in teacher.unet.parameters())
     before = latents.grad.clone()

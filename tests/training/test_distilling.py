@@ -17,7 +17,7 @@ from webui.checkpoints.families import POCKET_TURBO
 from webui.checkpoints.tokenizer import END, START
 from webui.engine import schedules
 from webui.engine.table import NoiseTable
-from webui.training.distilling import LARGEST, OFTEN, TIMES, Teacher, _distance, _means
+from webui.training.distilling import LARGEST, OFTEN, TIMES, Teacher, _distance, _means, evenly
 from webui.training.loop import Arithmetic
 from webui.training.networks import alphas_cumprod
 
@@ -73,9 +73,10 @@ def test_words_end_with_the_teachers_own_padding(pad):
     assert teacher.text.ids[1].tolist() == [START, 320, END, *[pad] * 74]
 
 
-@pytest.mark.parametrize(("word", "pad"), [("!", 0), ("<|endoftext|>", END)])
-def test_the_padding_is_read_from_the_tokenizer(word, pad, tmp_path):
-    teacher = Teacher.open(write_teacher(tmp_path / "teacher", "v_prediction", word), CPU)
+@pytest.mark.parametrize(("act", "pad"), [("gelu", 0), ("quick_gelu", END)])
+def test_the_padding_is_that_of_the_encoder(act, pad, tmp_path):
+    """OpenCLIP's, which has the exact gelu, was trained with zeros behind the words."""
+    teacher = Teacher.open(write_teacher(tmp_path / "teacher", "v_prediction", act), CPU)
     assert (teacher.pad, teacher.predicts_v) == (pad, True)
     assert teacher.context(np.full((1, 77), END, np.uint16)).shape == (1, 77, WIDTH)
     assert not any(p.requires_grad for network in (teacher.unet, teacher.text) for p in network.parameters())
@@ -94,6 +95,12 @@ def test_words_are_told_by_their_mean_from_the_start_to_the_first_end():
 def distance(teacher: Teacher, drawn: Tensor, guidance: float = 1.0, seed: int = 5) -> Tensor:
     context, unasked = torch.ones(len(drawn), 77, 4), torch.zeros(1, 77, 4)
     return _distance(teacher, drawn, context, unasked, guidance, noise(*drawn.shape, seed=9), np.random.default_rng(seed), CPU)
+
+
+def test_no_time_of_the_student_drowns_the_others():
+    sigma = torch.tensor([14.6, 4.1, 1.6, 0.7])
+    alphas = 1 / (1 + sigma**2)
+    assert (evenly(alphas) * sigma).tolist() == pytest.approx(sigma.sqrt().tolist(), rel=1e-4)
 
 
 def seen_as(found: Callable[[Tensor], Tensor], asked: list[Tensor]) -> Teacher:
@@ -127,7 +134,7 @@ def weights(asked: list[Tensor]) -> Tensor:
 def test_the_noisier_the_less_the_teachers_answer_counts():
     drawn, asked = noise(40, 4, 8, 8), list[Tensor]()
     loss = distance(seen_as(half, asked), drawn)
-    wanted = (weights(asked) * (drawn - 0.5).pow(2).mean((1, 2, 3))).mean()
+    wanted = weights(asked) * (drawn - 0.5).pow(2).mean((1, 2, 3))
     torch.testing.assert_close(loss, wanted, rtol=1e-4, atol=0)
     assert weights(asked).min() < 0.15 and weights(asked).max() > 0.85, "little noise and much"
 
@@ -138,11 +145,11 @@ def test_the_teacher_is_guided_and_its_answers_are_held():
         asked: list[Tensor] = []
         teacher = seen_as(lambda context: context.mean((1, 2))[:, None, None, None].expand(-1, 4, 8, 8), asked)
         loss = distance(teacher, drawn, guidance)
-        torch.testing.assert_close(loss, weights(asked).mean() * held**2, rtol=1e-3, atol=0)
+        torch.testing.assert_close(loss, weights(asked) * held**2, rtol=1e-3, atol=0)
 
 
 def test_the_teachers_answer_is_a_target_and_no_way_for_the_gradient():
     drawn, asked = noise(4, 4, 8, 8).requires_grad_(), list[Tensor]()
-    distance(seen_as(half, asked), drawn).backward()
+    distance(seen_as(half, asked), drawn).mean().backward()
     wanted = 2 * weights(asked)[:, None, None, None] * (drawn.detach() - 0.5) / drawn.numel()
     torch.testing.assert_close(drawn.grad, wanted, atol=2e-6, rtol=1e-3)

@@ -93,7 +93,7 @@ def test_the_adversary_can_stand_on_the_judge(encoded, teacher):
 
 @pytest.mark.parametrize(("predicts", "layers"), [("v_prediction", 1), ("epsilon", 2)])
 def test_a_teacher_may_predict_v_or_be_deeper(predicts, layers, encoded, tmp_path_factory):
-    base = write_teacher(tmp_path_factory.mktemp("other") / "teacher", predicts, pad="!", layers=layers)
+    base = write_teacher(tmp_path_factory.mktemp("other") / "teacher", predicts, act="gelu", layers=layers)
     for stage in ("unet", "export"):
         assert run(encoded, stage, base=base)
     schedule = json.loads((encoded / "turbo" / "scheduler" / "scheduler_config.json").read_text("utf-8"))

@@ -19,6 +19,8 @@ from webui.training.toys.judge import ToyJudge
 
 RATE = 6e-4
 WIDTH = 64
+MISTOLD = 0.5
+"""Weight of real pictures with other pictures' words."""
 PENALTY = 1e-4
 """Weight of the gradient penalty on the maps of real pictures."""
 
@@ -60,7 +62,7 @@ def encoded(unet: UNet, x: Tensor, t: Tensor, context: Tensor) -> list[Tensor]:
     for block in unet.down_blocks:
         words: dict[str, Any] = {"encoder_hidden_states": context} if getattr(block, "has_cross_attention", False) else {}
         x, between = block(hidden_states=x, temb=told, **words)
-        found.append(between[0] if len(between) > 1 else x)
+        found.append(between[-2] if getattr(block, "downsamplers", None) else x)  # the level's end, before it is halved
     found.append(unet.mid_block(x, told, encoder_hidden_states=context))
     return found
 
@@ -96,8 +98,9 @@ class Heads(nn.Module):
         self.words = nn.ModuleList(nn.Linear(words, WIDTH) for _ in widths if words)
         self.picture = nn.ModuleList(nn.Linear(picture, WIDTH) for _ in widths if picture)
 
-    def forward(self, maps: Sequence[Tensor], words: Tensor, picture: Tensor) -> Tensor:
-        """Scores (B, n) of all places of all maps: above 0 for real.
+    def forward(self, maps: Sequence[Tensor], words: Tensor, picture: Tensor) -> list[Tensor]:
+        """Scores (B, places) of each map: above 0 for real. A deep map has few places and knows best what is shown, so all
+        maps are to count alike, not all places.
 
         Args:
             words: (B, W) means over the words. picture: (B, P) of the picture that the student was shown, noised; zero where
@@ -114,7 +117,7 @@ class Heads(nn.Module):
                 told = told + self.picture[i](picture)
             score = score + (hidden * told[:, :, None, None]).sum(1, keepdim=True) * WIDTH**-0.5
             found.append(score.flatten(1))
-        return torch.cat(found, 1)
+        return found
 
 
 def _body(width: int) -> nn.Module:
@@ -144,28 +147,43 @@ class Critic:
         self.heads.load_state_dict(state["heads"])
         self.optimiser.load_state_dict(state["optimiser"])
 
-    def learn(self, real: Sequence[Tensor], drawn: Sequence[Tensor], words: Tensor, shown: Tensor) -> Tensor:
+    def learn(
+        self,
+        real: Sequence[Tensor],
+        drawn: Sequence[Tensor],
+        words: Tensor,
+        shown: Tensor,
+        mistold: tuple[Sequence[Tensor], Tensor] | None = None,
+    ) -> Tensor:
         """One step of the heads with the hinge loss (Lim and Ye 2017, arXiv:1705.02894), and a penalty on their gradient at
         the maps of real pictures. Answers the loss.
 
         Args:
             real, drawn: maps, of which nothing behind learns. shown: (B,) 1 where the student was shown the picture, else 0.
+            mistold: maps of real pictures and other pictures' words, which shall not pass for real together (Reed et al. 2016,
+                arXiv:1605.05396, section 4.1); without them a picture may be anything that looks real.
         """
         real = [given.detach().float().requires_grad_() for given in real]
         picture = seen(real, shown)
         scores = self.heads(real, words, picture)
-        (*slopes,) = torch.autograd.grad(scores.sum(), real, create_graph=True)
+        (*slopes,) = torch.autograd.grad(torch.stack([one.sum() for one in scores]).sum(), real, create_graph=True)
         penalty = torch.stack([slope.pow(2).sum((1, 2, 3)).mean() for slope in slopes]).sum()
         of_drawn = self.heads([given.detach() for given in drawn], words, picture)
-        loss = functional.relu(1 - scores).mean() + functional.relu(1 + of_drawn).mean()
+        loss = _hinge(scores, -1) + _hinge(of_drawn, 1)
+        if mistold is not None:
+            loss = loss + MISTOLD * _hinge(self.heads(mistold[0], mistold[1], seen(mistold[0], shown)), 1)
         self.optimiser.zero_grad()
         (loss + PENALTY * penalty).backward()
         self.optimiser.step()
         return loss.detach()
 
     def score(self, drawn: Sequence[Tensor], real: Sequence[Tensor], words: Tensor, shown: Tensor) -> Tensor:
-        """How real the drawn maps look, a mean; its gradient reaches whatever drew them. The arguments are those of learn."""
-        return self.heads(drawn, words, seen(real, shown)).mean()
+        """(B,) how real the drawn maps look; its gradient reaches whatever drew them. The arguments are those of learn."""
+        return torch.stack([one.mean(1) for one in self.heads(drawn, words, seen(real, shown))]).mean(0)
+
+
+def _hinge(scores: Sequence[Tensor], sign: float) -> Tensor:
+    return torch.stack([functional.relu(1 + sign * one).mean() for one in scores]).mean()
 
 
 def seen(real: Sequence[Tensor], shown: Tensor) -> Tensor:

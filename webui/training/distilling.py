@@ -10,7 +10,6 @@ Source: Sauer et al. 2023, "Adversarial diffusion distillation", arXiv:2311.1704
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,13 +32,15 @@ from webui.training.scenes import padded
 from webui.training.toys.judge import load_toy_judge
 
 SEED = 8
-RATE, AVERAGE_RATE = 2e-4, 0.99
+RATE, AVERAGE_RATE = 4e-4, 0.99
 TIMES = (249, 499, 749, 999)
 """The student's; at the last one it is shown no picture at all, though its schedule would leave a trace of it."""
 OFTEN = (1, 1, 1, 3)
 """How often each is drawn: pictures of one step begin at the last."""
 DISTILLATION = 2.5
 """Lambda, the weight of the distillation loss (eq. 1)."""
+TOWARDS_NOISE = 0.6
+"""Exponent of the teacher's drawn time: 1 draws them evenly."""
 LARGEST = 5.0
 """Latents of the teacher's answers are held to it: with guidance its first guesses at pure noise go far beyond any picture."""
 PARTS = ("adversarial", "distillation", "text")
@@ -56,7 +57,7 @@ class Teacher:
     """(T,) share of the picture's variance that is left at each time."""
     predicts_v: bool
     pad: int
-    """Token behind the end of the words."""
+    """Token behind the end of the words: the end again, and 0 for OpenCLIP's encoders."""
 
     @classmethod
     def open(cls, folder: Path, arithmetic: Arithmetic) -> Teacher:
@@ -70,7 +71,6 @@ class Teacher:
             unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, local_files_only=True)
             text = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32, local_files_only=True)
             schedule = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
-            pad = json.loads((folder / "tokenizer" / "tokenizer_config.json").read_text("utf-8")).get("pad_token")
         except (OSError, ValueError, RuntimeError) as error:
             raise StartError(f"{folder} cannot be opened as a teacher: {str(error).splitlines()[0]}") from error
         config = unet.config
@@ -80,7 +80,13 @@ class Teacher:
             arithmetic.put(network)
             network.eval().requires_grad_(False)
         predicts_v = schedule.config.prediction_type == "v_prediction"
-        return cls(unet, text, schedule.alphas_cumprod.to(arithmetic.device), predicts_v, 0 if pad == "!" else END)
+        return cls(
+            unet,
+            text,
+            schedule.alphas_cumprod.to(arithmetic.device),
+            predicts_v,
+            END if text.config.hidden_act == "quick_gelu" else 0,
+        )
 
     def context(self, ids: NDArray) -> Tensor:
         """(B, 77) CLIP ids, filled with the end token, to (B, 77, W)."""
@@ -113,7 +119,7 @@ class Distillation:
 
     without: tuple[str, ...] = ()
     features: str = "teacher"
-    guidance: float = 2.4
+    guidance: float = 4.0
 
 
 def train_turbo(
@@ -177,11 +183,15 @@ def train_turbo(
             generator.set_state(same)
             with torch.no_grad():
                 real = features.maps(z, told, generator)
-            heard.append(critic.learn(real, fake, words, shown))
+                mistold = None
+                if "text" not in how.without:
+                    generator.set_state(same)
+                    mistold = features.maps(z, context.roll(1, 0), generator), words.roll(1, 0)
+            heard.append(critic.learn(real, fake, words, shown, mistold))
             total = total - critic.score(fake, real, words, shown)
         if "distillation" not in how.without:
             total = total + DISTILLATION * _distance(teacher, drawn, context, unasked, how.guidance, noise(), rng, arithmetic)
-        return total
+        return (total * evenly(teacher.alphas[t])).mean()
 
     def save() -> None:
         write_state(state_file, learner.state() | {"critic": critic.state()})
@@ -223,9 +233,11 @@ def _distance(
     rng: np.random.Generator,
     arithmetic: Arithmetic,
 ) -> Tensor:
-    """The distillation loss (eq. 4): squared distance to what the teacher makes of the drawn latents, noised to a time that
-    is drawn evenly, with c(t) = alpha, so that the noisier the less it counts."""
-    t = torch.from_numpy(rng.integers(1, len(teacher.alphas), len(drawn))).to(drawn.device)
+    """The distillation loss (eq. 4), (B,): squared distance to what the teacher makes of the drawn latents, noised to a drawn
+    time, with c(t) = alpha, so that the noisier the less it counts. Times are drawn towards the noise, where the paper draws
+    them evenly: on small latents words count in the noisiest steps only, see webui.training.unet.loss_weight."""
+    times = rng.uniform(size=len(drawn)) ** TOWARDS_NOISE * (len(teacher.alphas) - 1)
+    t = torch.from_numpy(1 + times.astype(np.int64)).clamp(max=len(teacher.alphas) - 1).to(drawn.device)
     share = teacher.share(t)
     with torch.no_grad():
         y = share.sqrt() * drawn + (1 - share).sqrt() * noise
@@ -233,4 +245,10 @@ def _distance(
         with arithmetic():
             asked, otherwise = teacher.clean(teacher.unet, y.repeat(2, 1, 1, 1), t.repeat(2), both).chunk(2)
         target = torch.lerp(otherwise, asked, guidance).clamp(-LARGEST, LARGEST)
-    return (share.sqrt() * (drawn - target).pow(2)).mean()
+    return (share.sqrt() * (drawn - target).pow(2)).mean((1, 2, 3))
+
+
+def evenly(alphas: Tensor) -> Tensor:
+    """Weights (B,) of a student's times. Where eps is predicted its error counts sigma-fold in the clean latents (14.6, 4.1, 1.6
+    and 0.7 at the four times), so that pure noise would drown the others' gradient: sigma^(-1/2) leaves it half ahead."""
+    return (alphas / (1 - alphas)) ** 0.25

@@ -109,7 +109,15 @@ def export_turbo(folder: Path, base: Path, unet: UNet) -> None:
     export_beside(folder, base, unet, {"scheduler": ["diffusers", "EulerAncestralDiscreteScheduler"]})
     path = folder / "scheduler" / "scheduler_config.json"
     values = json.loads(path.read_text("utf-8"))
-    kept = ("beta_end", "beta_schedule", "beta_start", "num_train_timesteps", "prediction_type", "trained_betas")
+    kept = (
+        "beta_end",
+        "beta_schedule",
+        "beta_start",
+        "num_train_timesteps",
+        "prediction_type",
+        "rescale_betas_zero_snr",
+        "trained_betas",
+    )
     turbo: Any = EulerAncestralDiscreteScheduler(
         **{key: values[key] for key in kept if key in values}, timestep_spacing="trailing"
     )

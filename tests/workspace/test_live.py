@@ -160,10 +160,11 @@ class Room:
         return Page(self.live, *args, **named)
 
     def settle(self) -> None:
-        """All that was asked before has been drawn: what a viewer who comes now asks is drawn last."""
+        """Everybody who asked before, and who can be drawn for, has had a turn: who comes new goes first, but not again."""
         last = self.page()
-        last.ask(1)
-        last.wait_for_final(1)
+        for number in (1, 2):
+            last.ask(number)
+            last.wait_for_final(number)
         last.viewer.close()
 
     def close(self) -> None:
@@ -202,7 +203,7 @@ def test_what_came_while_a_frame_was_drawn_is_skipped_but_for_the_newest(room: R
     page.go.set()
     page.wait_for_final(39)
     room.settle()
-    assert page.inputs == [1, 39] and len(calls) == 3
+    assert page.inputs == [1, 39] and len(calls) == 2 + 2
 
 
 @pytest.mark.parametrize("smooth", [0.0, 0.05])
@@ -278,6 +279,16 @@ def test_no_more_frames_are_on_their_way_than_the_viewer_shows(room: Room) -> No
     page.wait_for_final(11)
     room.settle()
     assert page.inputs == [*range(1, UNSHOWN + 1), 11]
+
+
+def test_a_frame_that_was_shown_speaks_for_those_before_it(room: Room) -> None:
+    page = room.page(is_idle=True)
+    page.ask(1, steps=UNSHOWN)
+    page.wait_for_final(1)
+    assert room.live.behind >= UNSHOWN
+    page.viewer.shown(UNSHOWN)
+    room.settle()
+    assert room.live.behind == 0
 
 
 def test_steps_on_the_way_are_left_out_for_a_viewer_who_is_behind_but_never_the_last_one(room: Room, calls: list[int]) -> None:
@@ -512,7 +523,7 @@ def test_a_kept_frame_is_saved_with_what_makes_it_again(room: Room, steps: int) 
     assert far(picture, page.picture) < far(picture, other) / 2, "another picture than the one that was seen"
 
 
-@pytest.mark.parametrize("steps, strength", [(1, 0.5), (2, 0.3)])
+@pytest.mark.parametrize("steps, strength", [(1, 0.5), (2, 0.3), (3, 0.9)])
 @pytest.mark.parametrize("kind", ["RGB", "RGBA", "P"])
 def test_a_kept_frame_of_a_picture_remembers_the_picture(room: Room, steps: int, strength: float, kind: str) -> None:
     page, given = room.page(), painting(80)
@@ -526,8 +537,18 @@ def test_a_kept_frame_of_a_picture_remembers_the_picture(room: Room, steps: int,
     picture, request, _ = kept(room, page, frame["frame"])
     assert room.app.inputs.has(request.image)
     assert np.array_equal(drawn(room, request), picture)
-    other = drawn(room, replace(request, image=room.app.inputs.put(painting().rotate(90))))
+    other = drawn(room, replace(request, image=room.app.inputs.put(painting().rotate(90)), seed=9))
     assert far(picture, page.picture) < far(picture, other) / 2
+
+
+def test_a_picture_of_other_proportions_is_cropped_not_stretched(room: Room) -> None:
+    page, wide = room.page(), Image.new("RGB", (128, 64), "red")
+    wide.paste("lime", (32, 0, 96, 64))
+    page.viewer.show(file_of(wide))
+    page.ask(1, picture=True, strength=0.05)
+    page.wait_for_final(1)
+    red, green, _ = page.picture.mean(0).T
+    assert (green > 2 * red).all()
 
 
 def test_a_frame_is_kept_by_the_checkpoint_that_drew_it(opened: Callable[..., App], tmp_path: Path) -> None:
@@ -560,6 +581,9 @@ def test_a_frame_that_never_was_or_is_long_gone_is_not_kept(room: Room) -> None:
             page.viewer.keep(frame)
     for frame in (2, REMEMBERED + 1):
         assert room.queue.wait(page.viewer.keep(frame), SECONDS).state == "finished"
+    page.viewer.close()
+    with pytest.raises(RequestError):
+        page.viewer.keep(REMEMBERED + 1)
 
 
 # ---------------------------------------------------------------- which checkpoint
@@ -694,7 +718,7 @@ def test_a_viewer_that_leaves_in_the_middle_of_a_walk_ends_it(room: Room, calls:
     page.viewer.close()
     page.go.set()
     room.settle()
-    assert len(calls) == 2 and room.live.viewers == 0 and len(page.frames) == 1
+    assert len(calls) == 1 + 2 and room.live.viewers == 0 and len(page.frames) == 1
 
 
 def test_nothing_grows_with_inputs_and_with_viewers_that_come_and_go(room: Room) -> None:

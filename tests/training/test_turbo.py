@@ -129,6 +129,17 @@ def test_a_teacher_that_is_none_is_refused_in_a_sentence(encoded, tmp_path):
     (broken / UNET).write_bytes(b"no weights")
     with pytest.raises(StartError, match="broken cannot be opened as a teacher: "):
         run(encoded, "unet", base=broken)
+    with pytest.raises(StartError, match="broken has others: leave --features out"):
+        (broken / "vae" / UNET.name).write_bytes(b"other latents")
+        run(encoded, "unet", base=broken, features="judge")
+
+
+def test_latents_of_another_scale_are_refused(encoded, tmp_path):
+    other = write_teacher(tmp_path / "other")
+    config = other / "vae" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text("utf-8")) | {"scaling_factor": 0.13025}), "utf-8")
+    with pytest.raises(StartError, match=r"have the scale 0\.13025, not SD's 0\.18215"):
+        run(encoded, "unet", base=other)
 
 
 def test_what_cannot_be_trained_is_said_at_once(encoded, teacher):

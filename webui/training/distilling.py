@@ -10,6 +10,7 @@ Source: Sauer et al. 2023, "Adversarial diffusion distillation", arXiv:2311.1704
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from webui.checkpoints.tokenizer import END
 from webui.contract.errors import StartError
 from webui.training.critic import Critic, Features, JudgeFeatures, TeacherFeatures
 from webui.training.loop import Arithmetic, Learner, draws, learn, read_state, write_state
-from webui.training.networks import Autoencoder, TextEncoder, UNet
+from webui.training.networks import SCALE, Autoencoder, TextEncoder, UNet
 from webui.training.options import Goal
 from webui.training.scenes import padded
 from webui.training.toys.judge import load_toy_judge
@@ -70,12 +71,15 @@ class Teacher:
         try:
             unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32, local_files_only=True)
             text = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32, local_files_only=True)
+            scale = json.loads((folder / "vae" / "config.json").read_text("utf-8")).get("scaling_factor", SCALE)
             schedule = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
         except (OSError, ValueError, RuntimeError) as error:
             raise StartError(f"{folder} cannot be opened as a teacher: {str(error).splitlines()[0]}") from error
         config = unet.config
         if config.in_channels != 4 or config.class_embed_type or config.num_class_embeds or config.addition_embed_type:
             raise StartError(f"{folder} draws from more than words, or is none of SD's shape: it can be no teacher here.")
+        if scale != SCALE:
+            raise StartError(f"The latents of {folder} have the scale {scale}, not SD's {SCALE}: it can be no teacher here.")
         for network in (unet, text):
             arithmetic.put(network)
             network.eval().requires_grad_(False)

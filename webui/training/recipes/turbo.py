@@ -8,7 +8,7 @@ export        a checkpoint in diffusers layout, with all but the U-Net from its 
 
 from __future__ import annotations
 
-import json
+import filecmp
 from typing import ClassVar
 
 import torch
@@ -20,7 +20,6 @@ from webui.training.distilling import FEATURES, PARTS, Distillation, Teacher, tr
 from webui.training.export import export_turbo
 from webui.training.filling import fill
 from webui.training.loop import read_state
-from webui.training.networks import SCALE
 from webui.training.options import MODELS
 from webui.training.recipe import Recipe
 from webui.training.worlds import Worlds
@@ -44,11 +43,12 @@ class TurboRecipe(Recipe):
             raise StartError("Without the adversarial and without the distillation loss there is nothing to learn: keep one.")
         if self.options.features not in FEATURES:
             raise UnknownNameError("kind of features", self.options.features, FEATURES)
-        if self.options.features == "judge" and self.options.base is not None:
-            raise StartError("The judge sees the pocket's latents only: leave --base or --features out.")
-        scale = json.loads((self.base / "vae" / "config.json").read_text("utf-8")).get("scaling_factor", SCALE)
-        if scale != SCALE:
-            raise StartError(f"The latents of {self.base} have the scale {scale}, not SD's {SCALE}: it can be no teacher here.")
+        if self.options.features == "judge" and not self._has_pockets_latents():
+            raise StartError(f"The judge sees the pocket's latents only, and {self.base} has others: leave --features out.")
+
+    def _has_pockets_latents(self) -> bool:
+        ours, theirs = (folder / "vae" / "diffusion_pytorch_model.safetensors" for folder in (MODELS / "pocket", self.base))
+        return theirs.is_file() and filecmp.cmp(ours, theirs, shallow=False)
 
     def _worlds(self) -> Worlds:
         return Worlds(self.options.worlds or self.options.state, self.options.scenes, sprites=self.options.sprites)

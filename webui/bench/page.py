@@ -63,18 +63,18 @@ def bench(app: App, web: FastAPI, port: int, full: bool) -> list[Row]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        with _browser() as browser:
-            page = _opened(browser, port)
+        with browser() as opened:
+            page = opened_page(opened, port)
             rows = [_clicks(page), _strokes(page), _finished(page, app, 7 if full else 3)]
             page.close()
-            return [*rows, _previews(browser, app, port, 7 if full else 3)]
+            return [*rows, _previews(opened, app, port, 7 if full else 3)]
     finally:
         server.should_exit = True
         thread.join(10)
 
 
 @contextmanager
-def _browser() -> Iterator[Any]:
+def browser() -> Iterator[Any]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -88,7 +88,7 @@ def _browser() -> Iterator[Any]:
         browser.close()
 
 
-def _opened(browser: Any, port: int) -> Any:
+def opened_page(browser: Any, port: int) -> Any:
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     for _ in range(100):
         try:
@@ -156,7 +156,7 @@ def _previews(browser: Any, app: App, port: int, rounds: int) -> Row:
         job = app.queue.wait(app.queue.submit(GenerationRequest(steps=30, width=512, height=512, seed=number)).id, 300)
         return job.ended - job.started
 
-    page = _opened(browser, port)
+    page = opened_page(browser, port)
     seconds(0, True)
     shares = [seconds(number, True) / seconds(number, False) - 1 for number in range(rounds)]
     page.close()

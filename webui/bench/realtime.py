@@ -26,6 +26,7 @@ from fastapi import FastAPI
 
 from webui.bench import full_size
 from webui.bench.edges import free_port
+from webui.bench.page import browser, opened_page
 from webui.bench.table import Row
 from webui.bench.viewer import A_SECOND
 from webui.contract.errors import WebUIError
@@ -49,6 +50,7 @@ def bench(app: App, web: FastAPI, port: int, full: bool) -> list[Row]:
         typing, typed_bare = _beside_bare(app, port, "typing", 20 if full else 8)
         stream, bare = _beside_bare(app, port, "stream", 20 if full else 8)
         steady = _steady(app, port, 60 if full else 15)
+        shown = _in_browser(port, 20 if full else 8)
     late, rate, own = _median(typing, "after") - typed_bare, _rate(stream), _median(stream, "network")
     return [
         Row("realtime", f"{SIDE} x {SIDE}, a frame's bare network calls, {torch.get_num_threads()} threads", 1000 * bare, "ms"),
@@ -58,6 +60,13 @@ def bench(app: App, web: FastAPI, port: int, full: bool) -> list[Row]:
         Row("realtime", "bare limit / frames a second", 1 / (bare * rate), at_most=1 / 0.9),
         Row("realtime", "the same calls within the stream / alone", own / bare),
         *steady,
+        Row(
+            "realtime",
+            "milliseconds between two pictures in the browser, by its clock, while one types",
+            shown,
+            "ms",
+            at_most=1000 / 15,
+        ),
     ]
 
 
@@ -102,6 +111,37 @@ def bare_seconds(app: App, side: int, checkpoint: str = "", rounds: int = 40) ->
             autoencoder.quick(denoise(x, table.sigma_max), model).cpu()
             times.append(time.perf_counter() - began)
     return statistics.median(times[5:])
+
+
+TYPE = """async seconds => {
+  const field = document.querySelector('#turbo_prompt textarea'), words = 'a red fox on grass under a blue sky'.split(' ');
+  const ends = performance.now() + seconds * 1000;
+  for (let i = 0; performance.now() < ends; i++) {
+    field.value = words.slice(0, 2 + i % 8).join(' ');
+    field.dispatchEvent(new Event('input', { bubbles: true }));
+    await new Promise(requestAnimationFrame);
+  }
+}"""
+"""New words with each frame of the browser."""
+
+
+def _in_browser(port: int, seconds: float) -> float:
+    """Milliseconds between two pictures on the Turbo tab.
+
+    Raises:
+        StartError: no browser, or nothing that drives one.
+    """
+    with browser() as opened:
+        page = opened_page(opened, port)
+        page.locator("#tab_turbo-button").click()
+        page.locator("#turbo_prompt textarea").fill("a red fox")
+        page.wait_for_function("LW.turbo.counts().frames > 0", timeout=120_000)
+        page.locator("#turbo_smooth input[type=number]").fill("0")
+        page.evaluate(TYPE, 2)
+        page.evaluate("LW.turbo.recount()")
+        page.evaluate(TYPE, seconds)
+        counts = page.evaluate("LW.turbo.counts()")
+    return float(1000 * counts["seconds"] / (counts["frames"] - 1))
 
 
 def bench_card(open_on_card: Callable[[Path], App], serve: Callable[[App, int], FastAPI]) -> list[Row]:

@@ -746,3 +746,19 @@ def test_nothing_grows_with_inputs_and_with_viewers_that_come_and_go(room: Room)
     room.settle()
     del page, viewer
     until(lambda: gc.collect() >= 0 and all(one() is None for one in left))
+
+
+def test_with_the_last_viewer_the_recorded_network_goes(room: Room) -> None:
+    room.live._captures._record = lambda call, inputs: lambda: call(inputs)
+    one, other = room.page(), room.page()
+    for page in (one, other):
+        page.ask(1)
+        page.wait_for_final(1)
+    recorded = weakref.ref(room.live._captures._captured)  # type: ignore[type-var]
+    assert recorded() is not None
+    one.viewer.close()
+    other.ask(2)
+    other.wait_for_final(2)
+    assert recorded() is not None, "somebody is looking yet"
+    other.viewer.close()
+    until(lambda: gc.collect() >= 0 and recorded() is None)

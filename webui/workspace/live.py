@@ -226,6 +226,8 @@ class Live:
         for one in gone:
             one.stream.close()
         with self.changed:
+            if gone and not self._viewers:
+                self._captures.forget()
             if self._is_closing:
                 return False
             if viewer is None:

@@ -33,7 +33,7 @@ from webui.training.scenes import padded
 from webui.training.toys.judge import load_toy_judge
 
 SEED = 8
-RATE, AVERAGE_RATE = 4e-4, 0.99
+RATE, AVERAGE_RATE = 4e-4, 0.997
 TIMES = (249, 499, 749, 999)
 """The student's; at the last one it is shown no picture at all, though its schedule would leave a trace of it."""
 OFTEN = (1, 1, 1, 3)

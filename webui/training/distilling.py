@@ -33,7 +33,7 @@ from webui.training.scenes import padded
 from webui.training.toys.judge import load_toy_judge
 
 SEED = 8
-RATE, AVERAGE_RATE = 4e-4, 0.997
+RATE, AVERAGE_RATE = 3e-4, 0.997
 TIMES = (249, 499, 749, 999)
 """The student's; at the last one it is shown no picture at all, though its schedule would leave a trace of it."""
 OFTEN = (1, 1, 1, 3)
@@ -44,7 +44,9 @@ TOWARDS_NOISE = 0.6
 """Exponent of the teacher's drawn time: 1 draws them evenly."""
 LARGEST = 5.0
 """Latents of the teacher's answers are held to it: with guidance its first guesses at pure noise go far beyond any picture."""
-PARTS = ("adversarial", "distillation", "text")
+AHEAD = 1.5
+"""Weight of the student's own further steps, in what it draws of pure noise."""
+PARTS = ("adversarial", "distillation", "text", "ahead")
 FEATURES = ("teacher", "judge")
 
 
@@ -105,6 +107,10 @@ class Teacher:
         if self.predicts_v:
             return a.sqrt() * x - (1 - a).sqrt() * out
         return (x - (1 - a).sqrt() * out) / a.sqrt()
+
+    def sigma(self, t: int) -> Tensor:
+        """Noise level of a time, in units of the clean latents."""
+        return ((1 - self.alphas[t]) / self.alphas[t]).sqrt()
 
     def share(self, t: Tensor) -> Tensor:
         """alphas at times (B,), to be multiplied with latents."""
@@ -195,6 +201,8 @@ def train_turbo(
             total = total - critic.score(fake, real, words, shown)
         if "distillation" not in how.without:
             total = total + DISTILLATION * _distance(teacher, drawn, context, unasked, how.guidance, noise(), rng, arithmetic)
+        if "ahead" not in how.without:
+            total = total + AHEAD * _ahead(teacher, student, x, drawn, context, shown, arithmetic)
         return (total * evenly(teacher.alphas[t])).mean()
 
     def save() -> None:
@@ -250,6 +258,30 @@ def _distance(
             asked, otherwise = teacher.clean(teacher.unet, y.repeat(2, 1, 1, 1), t.repeat(2), both).chunk(2)
         target = torch.lerp(otherwise, asked, guidance).clamp(-LARGEST, LARGEST)
     return (share.sqrt() * (drawn - target).pow(2)).mean((1, 2, 3))
+
+
+def _ahead(
+    teacher: Teacher, student: UNet, x: Tensor, drawn: Tensor, context: Tensor, shown: Tensor, arithmetic: Arithmetic
+) -> Tensor:
+    """(B,) squared distance, where the student was shown pure noise, to where its own further steps lead from there without
+    fresh noise (Euler's, as Karras et al. 2022, arXiv:2206.00364, have them); 0 elsewhere.
+
+    Not in the paper: its teacher guesses at each noise level in one go, which says little of how one noise becomes one picture.
+    The student's later steps learn that soon, and so its first one learns it from them.
+    """
+    blind = torch.nonzero(shown == 0).flatten()
+    distances = torch.zeros_like(shown)
+    if not len(blind):
+        return distances
+    with torch.no_grad(), arithmetic():
+        clean, told, level = drawn[blind].detach(), context[blind], TIMES[-1]
+        at = x[blind] / teacher.alphas[level].sqrt()
+        for t in reversed(TIMES[:-1]):
+            at = clean + (at - clean) * (teacher.sigma(t) / teacher.sigma(level))
+            level = t
+            times = torch.full_like(blind, t)
+            clean = teacher.clean(student, at * teacher.share(times).sqrt(), times, told)
+    return distances.index_put((blind,), (drawn[blind] - clean).pow(2).mean((1, 2, 3)))
 
 
 def evenly(alphas: Tensor) -> Tensor:

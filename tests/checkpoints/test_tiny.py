@@ -42,7 +42,7 @@ def test_a_folder_decodes_as_diffusers_does(network, tmp_path):
     decoder = source()
     assert decoder is not None and decoder.is_quick
     with torch.no_grad():
-        assert torch.equal(decoder(LATENTS), network.decode(LATENTS).sample)
+        torch.testing.assert_close(decoder(LATENTS), network.decode(LATENTS).sample, atol=1e-5, rtol=0)  # another layout
 
 
 @pytest.mark.parametrize(("family", "name"), [(SD1, "taesd"), (SDXL, "taesdxl"), (SDXL_INPAINT, "taesdxl")])

@@ -26,10 +26,10 @@ LARGEST = 192
 
 
 def examples_of(app: App) -> dict[str, tuple[str, Example]]:
-    """By file below assets/: the checkpoint's title, and what it is asked for."""
+    """By file below assets/: the checkpoint's title, and what it is asked for. A student's examples are its teacher's."""
     found = {}
     for entry in app.checkpoints.entries():
-        if entry.knows and entry.family and not entry.family.needs:
+        if entry.knows and entry.family and not entry.family.needs and not entry.family.distilled_from:
             found |= {examples.file(each): (entry.title, each) for each in entry.knows.examples}
     return found
 

@@ -44,7 +44,7 @@ def bench_calls(app: App) -> list[Row]:
 
 
 def bench_arithmetic(app: App, full: bool) -> list[Row]:
-    """The arithmetic that the probe chooses against the best of all, by medians of interleaved runs."""
+    """The arithmetic that the probe chooses against the best of all, by the quickest of interleaved runs."""
     entry = app.checkpoints.find()
     assert entry.identity
     device, family = app.checkpoints.device, entry.identity.family

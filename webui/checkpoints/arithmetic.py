@@ -1,8 +1,8 @@
 """The arithmetic (number format and memory layout) that is fastest here, found by trying, not by a flag.
 
 bfloat16 is slower than float32 on some processors that advertise it, channels_last helps some networks and hurts
-others: so the candidates run on a piece of the very network, interleaved, and the median decides. The choice is kept,
-since another arithmetic is another picture in its last bits.
+others: so the candidates run on a piece of the very network, interleaved, and the quickest call of each decides. The choice
+is kept, since another arithmetic is another picture in its last bits.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import copy
 import json
 import logging
 import os
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,14 +50,15 @@ def candidates(device: torch.device) -> list[Arithmetic]:
 def measure(
     unet: nn.Module, family: Family, device: torch.device, seconds: float = 1.0, options: list[Arithmetic] | None = None
 ) -> dict[Arithmetic, float]:
-    """Median seconds of one call for each candidate, interleaved, within about `seconds` in all.
+    """Seconds of the quickest call of each candidate, interleaved, within about `seconds` in all.
+
+    By the clock: what a processor spends while its threads wait for each other is no measure of how long a call takes, and of
+    many calls one is not disturbed by other programs.
 
     The whole network is tried where a call of it is quick, else its first residual block with the attention behind it
     (the place where most of the work is).
     """
     options = [option for option in options or candidates(device) if device.type != "cpu" or not _is_emulated(option.dtype)]
-    # on a processor its own seconds are counted, which other programs hardly change; the threads are the same for all
-    clock = time.process_time if device.type == "cpu" else time.perf_counter
     runs = _runs(unet, family, device, options)
     times: dict[Arithmetic, list[float]] = {option: [] for option in runs}
     first: dict[Arithmetic, float] = {}
@@ -66,9 +66,9 @@ def measure(
     rounds = 0
     while rounds < 4 or (time.perf_counter() < end and rounds < 200):
         for option, run in runs.items():
-            start = clock()
+            start = time.perf_counter()
             run()
-            spent = clock() - start
+            spent = time.perf_counter() - start
             if rounds:
                 times[option].append(spent)
             else:
@@ -77,7 +77,7 @@ def measure(
             least = min(first.values())
             runs = {option: run for option, run in runs.items() if first[option] < 3 * least}
         rounds += 1
-    return {option: statistics.median(values or [first[option]]) for option, values in times.items()}
+    return {option: min(values or [first[option]]) for option, values in times.items()}
 
 
 def _is_emulated(dtype: torch.dtype) -> bool:

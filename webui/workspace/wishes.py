@@ -88,7 +88,7 @@ class Wishes:
             height=wish.height,
             image=image,
             strength=strength,
-            resize="crop",
+            resize="crop" if image else "stretch",
         )
 
     def complete(self, wish: LiveInput, entry: Entry, name: str, image: Image.Image | None) -> GenerationRequest:

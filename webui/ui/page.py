@@ -45,8 +45,8 @@ def build(app: App, can_choose: bool = True) -> gr.Blocks:
         names = [control.elem_id or "defaults" for control in values]
         restored = demo.load(None, values, values, js=f"(...values) => LW.restore({json.dumps(names)}, values)", **IN_PAGE)
         follow_checkpoint(app, top, making, restored, can_choose)
-        for name, control in zip(names, values, strict=True):
-            control.change(None, control, None, js=f"value => LW.remember({json.dumps(name)}, value)", **IN_PAGE)
+        changes = [control.change for control in values]
+        gr.on(changes, None, values, None, js=f"(...values) => LW.remember({json.dumps(names)}, values)", **IN_PAGE)
     return demo
 
 

@@ -121,9 +121,7 @@ class Stream:
             flows = model.device.type == "cuda" if self._flows is None else self._flows
             if flows and len(walk.sigmas) > 2:
                 return self._go_on(wish, model, sides, has_arrived, sample, len(walk.sigmas) - 1, deliver)
-            if self._flow is not None:
-                self._flow.together.close()
-                self._flow = None
+            self.close()
             eyes = _Eyes(wish, model, walk.sigmas.tolist(), should_stop, deliver)
             denoise = guide(model, table_of(model), *sides, request.guidance or 0, 1)
             eyes.show(sample(eyes.watched(denoise)), has_arrived)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from webui.checkpoints.tokenizer import END, START, clip_tokenizer
-from webui.training.filling import Filling
+from webui.training.filling import Filling, fill
 from webui.training.loop import Arithmetic
 from webui.training.networks import LATENT_CHANNELS, PLACES, SCALE, Autoencoder, mean_latents
-from webui.training.worlds import HELD_OUT, PACK, SIZE, render_shapes
+from webui.training.worlds import HELD_OUT, PACK, SIZE, Worlds, render_shapes
 
 WORDINGS = 5
 """Captions kept of each scene."""
@@ -28,6 +28,22 @@ def latents(folder: Path, count: int) -> Filling:
 def tokens(folder: Path, count: int) -> Filling:
     """CLIP's ids, padded with the end token."""
     return Filling(folder / "tokens.npy", (count, WORDINGS, PLACES), np.uint16)
+
+
+def encode(
+    autoencoder: Autoencoder,
+    worlds: Worlds,
+    folder: Path,
+    arithmetic: Arithmetic,
+    say: Callable[[str], None],
+    should_stop: Callable[[], bool],
+) -> bool:
+    """Write latents and captions of all scenes into a folder, or go on with it; False when stopped on the way."""
+    arithmetic.put(autoencoder)
+    kept, words = latents(folder, worlds.count), tokens(folder, worlds.count)
+    seen = latent_packs(autoencoder, worlds.pictures.array, kept.filled, arithmetic)
+    told = token_packs(worlds.caption, words.filled, worlds.count)
+    return fill([kept], seen, say, "encode", should_stop) and fill([words], told, say, "captions", should_stop)
 
 
 @torch.no_grad()

@@ -45,8 +45,15 @@ def build(app: App, can_choose: bool = True) -> gr.Blocks:
         names = [control.elem_id or "defaults" for control in values]
         restored = demo.load(None, values, values, js=f"(...values) => LW.restore({json.dumps(names)}, values)", **IN_PAGE)
         follow_checkpoint(app, top, making, restored, can_choose)
-        changes = [control.change for control in values]
-        gr.on(changes, None, values, None, js=f"(...values) => LW.remember({json.dumps(names)}, values)", **IN_PAGE)
+        for controls in (
+            {"defaults": top.defaults},
+            *making,
+        ):  # a tab at a time: Gradio takes 50 ms to gather all, at each letter
+            own = list(controls.values())
+            ids = json.dumps([control.elem_id or "defaults" for control in own])
+            gr.on(
+                [control.change for control in own], None, own, None, js=f"(...values) => LW.remember({ids}, values)", **IN_PAGE
+            )
     return demo
 
 

@@ -23,7 +23,6 @@ from webui.contract.errors import StartError
 from webui.training import scenes
 from webui.training.autoencoder import load_autoencoder, train_autoencoder, train_decoder
 from webui.training.export import export
-from webui.training.filling import fill
 from webui.training.judging import train_judge
 from webui.training.loop import read_state
 from webui.training.networks import make_text_encoder, make_unet
@@ -113,16 +112,10 @@ class PocketRecipe(Recipe):
 
     def _encode(self) -> bool:
         self._need_autoencoder()
-        worlds, count = self._worlds(), self.options.scenes
-        worlds.claim(self.options.state, "latents.npy")
-        latents, tokens = scenes.latents(self.options.state, count), scenes.tokens(self.options.state, count)
+        worlds, state = self._worlds(), self.options.state
+        worlds.claim(state, "latents.npy")
         coder = load_autoencoder(self.autoencoder)
-        self.arithmetic.put(coder)
-        packs = scenes.latent_packs(coder, worlds.pictures.array, latents.filled, self.arithmetic)
-        if not fill([latents], packs, self.say, "encode", self.should_stop):
-            return False
-        words = scenes.token_packs(worlds.caption, tokens.filled, count)
-        return fill([tokens], words, self.say, "captions", self.should_stop)
+        return scenes.encode(coder, worlds, state, self.arithmetic, self.say, self.should_stop)
 
     def _unet(self) -> bool:
         latents = scenes.latents(self.options.state, self.options.scenes)

@@ -18,7 +18,6 @@ from webui.training import scenes
 from webui.training.autoencoder import load_autoencoder
 from webui.training.distilling import FEATURES, PARTS, Distillation, Teacher, train_turbo
 from webui.training.export import export_turbo
-from webui.training.filling import fill
 from webui.training.loop import read_state
 from webui.training.options import MODELS
 from webui.training.recipe import Recipe
@@ -57,17 +56,11 @@ class TurboRecipe(Recipe):
         return self._worlds().render(self.arithmetic, self.threads, self.say, self.should_stop)
 
     def _encode(self) -> bool:
-        worlds, state, count = self._worlds(), self.options.state, self.options.scenes
+        worlds, state = self._worlds(), self.options.state
         self.need(worlds.is_full, f"Only {worlds.filled} of {worlds.count} scenes are rendered", "render")
         worlds.claim(state, "latents.npy")
-        latents, tokens = scenes.latents(state, count), scenes.tokens(state, count)
         coder = load_autoencoder(self.base / "vae")
-        self.arithmetic.put(coder)
-        packs = scenes.latent_packs(coder, worlds.pictures.array, latents.filled, self.arithmetic)
-        if not fill([latents], packs, self.say, "encode", self.should_stop):
-            return False
-        words = scenes.token_packs(worlds.caption, tokens.filled, count)
-        return fill([tokens], words, self.say, "captions", self.should_stop)
+        return scenes.encode(coder, worlds, state, self.arithmetic, self.say, self.should_stop)
 
     def _unet(self) -> bool:
         latents = scenes.latents(self.options.state, self.options.scenes)

@@ -33,18 +33,20 @@ const LW = (() => {
 
   /* what the controls hold outlives a reload: by browser tab, else by browser. Called by Gradio's load and change events. */
   const KEPT = 'lw-fields';
-  let isRestored = false;
+  let isRestored = false, fields = {};
   const typed = new Set(); /* fields edited before they could be restored: the user was quicker, and wins */
   function restore(names, values) {
     isRestored = true;
     const kept = JSON.parse(shelf('sessionStorage', KEPT) ?? shelf('localStorage', KEPT) ?? '{}');
     const now = values.map((value, i) => names[i] in kept && !typed.has(names[i]) ? kept[names[i]] : value);
+    fields = Object.fromEntries(names.map((name, i) => [name, now[i]]));
     setTimeout(countTokens, 50);
     return now;
   }
   function remember(names, values) {
     if (!isRestored) return;
-    const text = JSON.stringify(Object.fromEntries(names.map((name, i) => [name, values[i]])));
+    names.forEach((name, i) => { fields[name] = values[i]; });
+    const text = JSON.stringify(fields);
     shelf('sessionStorage', KEPT, text);
     shelf('localStorage', KEPT, text);
   }

@@ -187,18 +187,11 @@ def train_turbo(
             drawn = teacher.clean(student, x, t, context)
         total = untold
         if "adversarial" not in how.without:
-            same = generator.get_state()
-            told = context if "text" not in how.without else unasked.expand(batch, -1, -1)
-            fake = features.maps(drawn, told, generator)
-            generator.set_state(same)
-            with torch.no_grad():
-                real = features.maps(z, told, generator)
-                mistold = None
-                if "text" not in how.without:
-                    generator.set_state(same)
-                    mistold = features.maps(z, context.roll(1, 0), generator), words.roll(1, 0)
-            heard.append(critic.learn(real, fake, words, shown, mistold))
-            total = total - critic.score(fake, real, words, shown)
+            is_told = "text" not in how.without
+            told = context if is_told else unasked.expand(batch, -1, -1)
+            score, own = _opposed(critic, features, drawn, z, told, words, shown, generator, is_told)
+            heard.append(own)
+            total = total - score
         if "distillation" not in how.without:
             total = total + DISTILLATION * _distance(teacher, drawn, context, unasked, how.guidance, noise(), rng, arithmetic)
         if "ahead" not in how.without:
@@ -216,6 +209,36 @@ def train_turbo(
     return learn(
         learner, goal, loss, batch, save=save, say=say, should_stop=should_stop, curve=state_file.with_suffix(".tsv"), about=about
     )
+
+
+def _opposed(
+    critic: Critic,
+    features: Features,
+    drawn: Tensor,
+    real: Tensor,
+    context: Tensor,
+    words: Tensor,
+    shown: Tensor,
+    generator: torch.Generator,
+    is_told: bool,
+) -> tuple[Tensor, Tensor]:
+    """One step of the adversary; then (B,) how real it takes the drawn latents for, and its own loss. Both sides are seen at
+    the same levels with the same noise.
+
+    Args:
+        is_told: whether real pictures with other pictures' words are shown to it too.
+    """
+    same = generator.get_state()
+    of_drawn = features.maps(drawn, context, generator)
+    mistold = None
+    with torch.no_grad():
+        generator.set_state(same)
+        of_real = features.maps(real, context, generator)
+        if is_told:
+            generator.set_state(same)
+            mistold = features.maps(real, context.roll(1, 0), generator), words.roll(1, 0)
+    own = critic.learn(of_real, of_drawn, words, shown, mistold)
+    return critic.score(of_drawn, of_real, words, shown), own
 
 
 def _features(name: str, teacher: Teacher, arithmetic: Arithmetic, tiny: Path) -> Features:

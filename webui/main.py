@@ -215,8 +215,7 @@ def greet(server: uvicorn.Server, app: App, access: Access, flags: Flags) -> Non
         ).start()
     if not flags.skip_load:
         try:
-            with app.checkpoints.use():
-                pass
+            app.queue.machine.do(app.preload)
         except WebUIError as error:
             _log.error("%s", error)
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from webui.checkpoints.model import Model
 from webui.contract.parts import Conditioning
 from webui.contract.request import GenerationRequest
-from webui.engine import plan
-from webui.engine.captured import SHAPES, Call, Captured, Captures, Inputs
+from webui.engine import autoencoder, plan
+from webui.engine.captured import SHAPES, TRIES, Call, Captured, CapturedUNet, Captures, Inputs
 from webui.engine.live import Frame, Stream, Wish
 from webui.engine.together import Together
 from webui.workspace.app import App
@@ -66,7 +66,7 @@ def call(unet: Any, side: int = 16) -> Tensor:
 def test_a_recording_answers_as_its_network_and_records_each_shape_once(model: Model) -> None:
     assert model.unet is not None
     record = Recorder()
-    captured = Captured(model.unet, record)
+    captured = CapturedUNet(model.unet, record)
     for side in (16, 24, 16, 24):
         assert torch.equal(call(captured, side), call(model.unet, side))
     assert record.recorded == 2
@@ -75,8 +75,8 @@ def test_a_recording_answers_as_its_network_and_records_each_shape_once(model: M
 def test_old_shapes_are_forgotten(model: Model) -> None:
     assert model.unet is not None
     record = Recorder()
-    captured = Captured(nn.Identity(), record)
-    captured.unet = Doubling()
+    captured = CapturedUNet(nn.Identity(), record)
+    captured.network = Doubling()
     with torch.inference_mode():
         for width in range(1, SHAPES + 5):
             captured(torch.ones(width), torch.tensor(0.0))
@@ -91,13 +91,13 @@ class Doubling(nn.Module):
 def test_a_swap_keeps_the_recordings(model: Model) -> None:
     assert model.unet is not None
     record, second = Recorder(), other(model.unet)
-    captured = Captured(model.unet, record)
-    before, places = call(captured), [value.data_ptr() for value in captured.unet.parameters()]
+    captured = CapturedUNet(model.unet, record)
+    before, places = call(captured), [value.data_ptr() for value in captured.network.parameters()]
     captured.adopt(second)
     assert torch.equal(call(captured), call(second))
     assert not torch.equal(before, call(captured))
     assert record.recorded == 1
-    assert [value.data_ptr() for value in captured.unet.parameters()] == places
+    assert [value.data_ptr() for value in captured.network.parameters()] == places
     assert torch.equal(before, call(model.unet)), "the first checkpoint's own weights were written to"
 
 
@@ -128,7 +128,7 @@ def test_what_is_compiled_ahead_serves_the_shapes_that_were_recorded(model: Mode
 
         return run
 
-    captured = Captured(model.unet, Recorder())
+    captured = CapturedUNet(model.unet, Recorder())
     call(captured, 16)
     captured.compile_ahead(compile_)
     assert compiled == [16]
@@ -145,6 +145,59 @@ def test_a_compiler_that_fails_changes_nothing(model: Model, caplog: pytest.LogC
     captures.compile_ahead()
     assert "goes on without" in caplog.text
     assert torch.equal(call(captures.of(model).unet), before)
+
+
+def test_while_a_compiler_works_a_new_shape_is_called_as_it_is(model: Model) -> None:
+    """A compiler waits for the card, and whoever waits for it ends a recording with an error."""
+    record, seen = Recorder(), list[Tensor]()
+
+    def compile_(network: nn.Module, dynamic: bool) -> Any:
+        seen.append(call(captured, 24))
+        return network
+
+    captured = CapturedUNet(model.unet, record)  # type: ignore[arg-type]
+    call(captured, 16)
+    captured.compile_ahead(compile_)
+    assert record.recorded == 1 and torch.equal(seen[0], call(model.unet, 24))
+    call(captured, 24)
+    assert record.recorded == 2
+
+
+def test_a_card_that_refuses_a_recording_draws_without(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    asked = 0
+
+    def refuse(call: Call, inputs: Inputs) -> Any:
+        nonlocal asked
+        asked += 1
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    captured = CapturedUNet(model.unet, refuse)  # type: ignore[arg-type]
+    for _ in range(TRIES + 2):
+        assert torch.equal(call(captured), call(model.unet))
+    assert asked == TRIES and "not permitted" in caplog.text
+
+
+def test_the_tiny_decoder_is_recorded_beside_the_network(model: Model) -> None:
+    record = Recorder()
+    captures, z = Captures(record), torch.randn(1, 4, 16, 16)
+    with torch.inference_mode():
+        assert torch.equal(autoencoder.quick(z, captures.of(model)), autoencoder.quick(z, model))
+        assert torch.equal(autoencoder.quick(2 * z, captures.of(model)), autoencoder.quick(2 * z, model))
+    assert record.recorded == 1
+
+
+def test_each_network_is_compiled_once(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = list[Any]()
+    monkeypatch.setattr(Captured, "compile_ahead", lambda self: compiled.append(self))
+    captures = Captures(Recorder())
+    captures.of(model)
+    for _ in range(2):
+        captures.compile_ahead()
+    assert len(compiled) == 2 and not captures.is_compiling
+    captures.forget()
+    captures.of(model)
+    captures.compile_ahead()
+    assert len(compiled) == 4
 
 
 # ---------------------------------------------------------------- walks that share their calls

@@ -185,7 +185,7 @@ def test_the_pictures_of_all_steps_come_in_order_and_the_last_one_is_marked(room
         (3, 4, False),
         (4, 4, True),
     ]
-    assert all(frame.wish is wish and frame.network_seconds > 0 for frame in frames)
+    assert all(frame.wish is wish and frame.stopwatch.seconds() > 0 for frame in frames)
     for one, other in itertools.pairwise(frames):
         assert not torch.equal(one.pixels, other.pixels)
     # the first look is at the network's first answer, which one step alone ends with

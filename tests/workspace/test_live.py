@@ -748,17 +748,43 @@ def test_nothing_grows_with_inputs_and_with_viewers_that_come_and_go(room: Room)
     until(lambda: gc.collect() >= 0 and all(one() is None for one in left))
 
 
-def test_with_the_last_viewer_the_recorded_network_goes(room: Room) -> None:
+def test_with_the_last_viewer_the_recorded_network_goes(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "LINGER", 0.2)
     room.live._captures._record = lambda call, inputs: lambda: call(inputs)
     one, other = room.page(), room.page()
     for page in (one, other):
         page.ask(1)
         page.wait_for_final(1)
-    recorded = weakref.ref(room.live._captures._captured)  # type: ignore[type-var]
+    recorded = weakref.ref(room.live._captures._unet)  # type: ignore[type-var]
     assert recorded() is not None
     one.viewer.close()
     other.ask(2)
     other.wait_for_final(2)
     assert recorded() is not None, "somebody is looking yet"
     other.viewer.close()
+    assert recorded() is not None, "the page may only be loaded again"
     until(lambda: gc.collect() >= 0 and recorded() is None)
+
+
+def test_a_job_that_wants_the_memory_of_a_recorded_network_has_it(room: Room) -> None:
+    room.live._captures._record = lambda call, inputs: lambda: call(inputs)
+    page = room.page()
+    page.ask(1)
+    page.wait_for_final(1)
+    recorded = weakref.ref(room.live._captures._unet)  # type: ignore[type-var]
+    page.viewer.close()
+    until(lambda: room.live.viewers == 0)
+    assert recorded() is not None
+    room.submit()
+    until(lambda: gc.collect() >= 0 and recorded() is None)
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["in turn", "behind"])
+def test_pictures_are_told_in_order_whoever_encodes_them(room: Room, behind: bool) -> None:
+    """Behind: as on a graphics card, which draws the next one meanwhile."""
+    room.live._tells_behind = behind
+    page = room.page()
+    for number in range(1, 8):
+        page.ask(number, seed=number)
+        page.wait_for_final(number)
+    assert page.inputs == list(range(1, 8)) and [one["frame"] for one in page.frames] == list(range(1, 8))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from webui.checkpoints.model import Model
+from webui.checkpoints.model import Memo, Model
 from webui.checkpoints.tiny import TinyDecoder
 from webui.contract.errors import WebUIError
 from webui.engine import tiling
@@ -124,9 +125,13 @@ def to_image(pixels: Tensor) -> Image.Image:
     """Pixels (1, 3, H, W) in [-1, 1] as an 8-bit picture."""
     values = np.empty((pixels.shape[-2], pixels.shape[-1], 3), dtype=np.uint8)
     for top in range(0, len(values), ROWS):  # a large picture is not held as floats several times
-        rows = pixels[0, :, top : top + ROWS].clamp(-1, 1).add(1).mul(127.5).round_().to(torch.uint8)
-        values[top : top + ROWS] = rows.permute(1, 2, 0).cpu().numpy()
+        values[top : top + ROWS] = to_bytes(pixels[:, :, top : top + ROWS]).cpu().numpy()
     return Image.fromarray(values)
+
+
+def to_bytes(pixels: Tensor) -> Tensor:
+    """(1, 3, H, W) in [-1, 1] to (H, W, 3) uint8."""
+    return pixels[0].clamp(-1, 1).add(1).mul(127.5).round_().to(torch.uint8).permute(1, 2, 0)
 
 
 def preview(latents: Tensor, model: Model) -> Image.Image:
@@ -158,6 +163,13 @@ def quick_decoder(model: Model) -> TinyDecoder | None:
         known = (None if found is None else found.to(model.device, _preview_dtype(model)),)
         model.fits.put("quick", known)
     return known[0]
+
+
+def with_quick_decoder(model: Model, decoder: nn.Module) -> Model:
+    """The same model, of which `quick` decodes with this."""
+    fits = Memo(8)
+    fits.put("quick", (decoder,))
+    return replace(model, fits=fits)
 
 
 def _tiny(model: Model) -> TinyDecoder | None:

@@ -1,5 +1,5 @@
-"""A U-Net recorded as CUDA graphs, one for each shape of its inputs: a fast card computes a call in less time than it takes to
-launch it.
+"""Networks recorded as CUDA graphs, one for each shape of their inputs: a fast card computes a call in less time than it takes
+to launch it.
 
 A recorded graph holds addresses. So the recording owns its weights, and another checkpoint of the same shape is copied into
 them: a swap costs the copy, and every recording stays true.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,17 +20,24 @@ from torch import Tensor, nn
 
 from webui.checkpoints import memory
 from webui.checkpoints.model import Model
+from webui.engine import autoencoder
 
 _log = logging.getLogger(__name__)
 WARM = 3
 """Calls before one is recorded: libraries choose their kernels in them."""
 SHAPES = 12
 """Recordings that are kept."""
+TRIES = 3
+"""Failed recordings after which a network is called as it is."""
 
 Inputs = Mapping[str, Tensor]
 Call = Callable[[Inputs], Tensor]
 Record = Callable[[Call, Inputs], Callable[[], Tensor]]
 """(function, its inputs, whose addresses stay) -> what runs it again on whatever they hold then, and answers the output"""
+
+_quiet = threading.Lock()
+"""Held while something is recorded or compiled: a compiler measures and waits for the card, which ends any recording with an
+error."""
 
 
 def cuda_graph(call: Call, inputs: Inputs) -> Callable[[], Tensor]:
@@ -51,11 +59,6 @@ def cuda_graph(call: Call, inputs: Inputs) -> Callable[[], Tensor]:
     return replay
 
 
-def _call(network: Any, inputs: Inputs) -> Tensor:
-    answer: Tensor = network(**inputs, return_dict=False)[0]
-    return answer
-
-
 @dataclass(frozen=True)
 class Recording:
     inputs: Inputs
@@ -63,47 +66,67 @@ class Recording:
 
 
 class Captured(nn.Module):
-    """Called as the U-Net that it was made of. Not for several threads at once.
+    """A network that records itself. Not for several threads at once; see CapturedUNet and CapturedDecoder for how it is called.
 
     Args:
-        unet: whose weights are copied.
+        network: whose weights are copied.
         record: how a call is recorded.
     """
 
-    def __init__(self, unet: nn.Module, record: Record = cuda_graph) -> None:
+    def __init__(self, network: nn.Module, record: Record = cuda_graph) -> None:
         super().__init__()
-        self.unet = copy.deepcopy(unet)
-        self._record, self._recordings, self._of = record, dict[Any, Recording](), unet
+        self.network = copy.deepcopy(network)
+        self._record, self._recordings, self._of, self._failed = record, dict[Any, Recording](), network, 0
+        self.was_compiled = False
+        """Or was tried to; that is done once."""
         self._compiled: Callable[..., Any] | None = None
         self._compiled_for: frozenset[Any] = frozenset()
 
-    def fits(self, unet: nn.Module) -> bool:
+    def fits(self, network: nn.Module) -> bool:
         """Whether its weights can be copied into the recording's."""
-        ours, theirs = self._tensors(self.unet), self._tensors(unet)
+        ours, theirs = self._tensors(self.network), self._tensors(network)
         return len(ours) == len(theirs) and all(
             (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device) for a, b in zip(ours, theirs, strict=True)
         )
 
     @torch.no_grad()
-    def adopt(self, unet: nn.Module) -> None:
-        """From now on answer as this U-Net does; see fits."""
-        if unet is not self._of:
-            torch._foreach_copy_(self._tensors(self.unet), self._tensors(unet))
-            self._of = unet
+    def adopt(self, network: nn.Module) -> None:
+        """From now on answer as this network does; see fits."""
+        if network is not self._of:
+            torch._foreach_copy_(self._tensors(self.network), self._tensors(network))
+            self._of = network
 
-    def forward(self, seen: Tensor, t: Tensor, return_dict: bool = False, **told: Tensor) -> tuple[Tensor]:  # noqa: ARG002
-        given = {"sample": seen, "timestep": t, **told}
+    def call(self, network: Any, inputs: Inputs) -> Tensor:
+        """How the network is called."""
+        raise NotImplementedError
+
+    def answer(self, given: Inputs) -> Tensor:
+        """What the network makes of these, from a recording where there is or can be one."""
         key = tuple((name, value.shape, value.dtype) for name, value in given.items())
-        recording = self._recordings.get(key)
+        recording = self._recordings.get(key) or self._recorded(key, given)
         if recording is None:
+            return self.call(self.network, given)
+        for name, value in given.items():
+            recording.inputs[name].copy_(value)
+        return recording.replay().clone()  # the next replay writes to the same place
+
+    def _recorded(self, key: Any, given: Inputs) -> Recording | None:
+        """A new recording; None while something is compiled, and where the card refuses."""
+        if self._failed >= TRIES or not _quiet.acquire(blocking=False):
+            return None
+        try:
             while len(self._recordings) >= SHAPES:
                 del self._recordings[next(iter(self._recordings))]
             held = {name: value.clone() for name, value in given.items()}
-            network = self._compiled if key in self._compiled_for else self.unet
-            recording = self._recordings[key] = Recording(held, self._record(partial(_call, network), held))
-        for name, value in given.items():
-            recording.inputs[name].copy_(value)
-        return (recording.replay().clone(),)  # the next replay writes to the same place
+            network = self._compiled if key in self._compiled_for else self.network
+            recording = self._recordings[key] = Recording(held, self._record(partial(self.call, network), held))
+            return recording
+        except RuntimeError as error:
+            self._failed += 1
+            _log.warning("a network could not be recorded and is called as it is: %s", str(error).splitlines()[0])
+            return None
+        finally:
+            _quiet.release()
 
     def compile_ahead(self, compile_: Callable[..., Any] = torch.compile) -> None:
         """Compile for the shapes that are recorded, which may take a minute, and record these anew. In any thread.
@@ -111,19 +134,42 @@ class Captured(nn.Module):
         Raises:
             whatever the compiler raises; the recordings go on as they are.
         """
-        compiled, known = compile_(self.unet, dynamic=False), dict(self._recordings)
-        for recording in known.values():
-            with torch.inference_mode():
-                _call(compiled, {name: value.clone() for name, value in recording.inputs.items()})
-        self._compiled, self._compiled_for, self._recordings = compiled, frozenset(known), {}
+        with _quiet:
+            compiled, known = compile_(self.network, dynamic=False), dict(self._recordings)
+            for recording in known.values():
+                with torch.inference_mode():
+                    self.call(compiled, {name: value.clone() for name, value in recording.inputs.items()})
+            self._compiled, self._compiled_for, self._recordings = compiled, frozenset(known), {}
 
     @staticmethod
     def _tensors(network: nn.Module) -> list[Tensor]:
         return [*network.parameters(), *network.buffers()]
 
 
+class CapturedUNet(Captured):
+    """Called as the U-Net that it was made of."""
+
+    def forward(self, seen: Tensor, t: Tensor, return_dict: bool = False, **told: Tensor) -> tuple[Tensor]:  # noqa: ARG002
+        return (self.answer({"sample": seen, "timestep": t, **told}),)
+
+    def call(self, network: Any, inputs: Inputs) -> Tensor:
+        answer: Tensor = network(**inputs, return_dict=False)[0]
+        return answer
+
+
+class CapturedDecoder(Captured):
+    """Called as the tiny decoder that it was made of."""
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return self.answer({"latents": latents})
+
+    def call(self, network: Any, inputs: Inputs) -> Tensor:
+        answer: Tensor = network(inputs["latents"])
+        return answer
+
+
 class Captures:
-    """The recording of the family that is streamed now.
+    """The recordings of the family that is streamed now: of its U-Net and its tiny decoder.
 
     Args:
         record: how a call is recorded; None: as a CUDA graph, and not at all on other devices.
@@ -131,39 +177,50 @@ class Captures:
 
     def __init__(self, record: Record | None = None) -> None:
         self._record = record
-        self._captured: Captured | None = None
-        self._compiled: Captured | None = None
+        self._unet: CapturedUNet | None = None
+        self._decoder: CapturedDecoder | None = None
         self._known: tuple[Model, Model] | None = None
+        self._compiling = threading.Lock()
 
     def of(self, model: Model) -> Model:
-        """The same model with its U-Net recorded, where that is of use and there is memory for it."""
+        """The same model with its networks recorded, where that is of use and there is memory for it."""
         if self._known is not None and self._known[0] is model:
             return self._known[1]
         record = self._record or (cuda_graph if model.device.type == "cuda" else None)
         if model.unet is None or record is None:
             return model
-        if self._captured is None or not self._captured.fits(model.unet):
-            self._captured, self._known = None, None
-            size = sum(value.numel() * value.element_size() for value in model.unet.parameters())
-            if memory.free_bytes(model.device) < 2 * size:
+        if self._unet is None or not self._unet.fits(model.unet):
+            self._unet, self._known = None, None
+            if memory.free_bytes(model.device) < 2 * sum(p.numel() * p.element_size() for p in model.unet.parameters()):
                 return model
             _log.info("%s is recorded for the live stream", model.title)
-            self._captured = Captured(model.unet, record)
-        self._captured.adopt(model.unet)
-        self._known = model, replace(model, unet=self._captured)
-        return self._known[1]
+            self._unet = CapturedUNet(model.unet, record)
+        self._unet.adopt(model.unet)
+        ready = replace(model, unet=self._unet)
+        if (decoder := autoencoder.quick_decoder(model)) is not None:
+            if self._decoder is None or not self._decoder.fits(decoder):
+                self._decoder = CapturedDecoder(decoder, record)
+            self._decoder.adopt(decoder)
+            ready = autoencoder.with_quick_decoder(ready, self._decoder)
+        self._known = model, ready
+        return ready
+
+    @property
+    def is_compiling(self) -> bool:
+        return self._compiling.locked()
 
     def compile_ahead(self) -> None:
         """See Captured.compile_ahead. Where the compiler cannot, the log says so, and the stream goes on without."""
-        captured = self._captured
-        if captured is None or captured is self._compiled:
-            return
-        self._compiled = captured
-        try:
-            captured.compile_ahead()
-        except Exception as error:  # noqa: BLE001 (compilers fail in many ways, and nothing depends on this one)
-            _log.warning("the live stream goes on without a compiled network: %s", error)
+        with self._compiling:
+            for captured in (self._unet, self._decoder):
+                if captured is None or captured.was_compiled:
+                    continue
+                captured.was_compiled = True
+                try:
+                    captured.compile_ahead()
+                except Exception as error:  # noqa: BLE001 (compilers fail in many ways, and nothing depends on this one)
+                    _log.warning("the live stream goes on without a compiled network: %s", error)
 
     def forget(self) -> None:
         """Give the memory back."""
-        self._captured, self._known = None, None
+        self._unet = self._decoder = self._known = None

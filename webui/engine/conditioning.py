@@ -57,6 +57,8 @@ def together(made: Iterable[Conditioning], family: str) -> Conditioning:
 def stacked(pictures: Iterable[Conditioning]) -> Conditioning:
     """One conditioning for a batch, of the pictures' own."""
     every = list(pictures)
+    if len(every) == 1:
+        return every[0]
     values = {field.name: [getattr(one, field.name) for one in every] for field in fields(Conditioning)}
     return Conditioning(**{name: torch.cat(tensors) for name, tensors in values.items() if tensors[0] is not None})
 

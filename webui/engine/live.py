@@ -30,6 +30,7 @@ from webui.engine.generate import table_of
 from webui.engine.guidance import guide
 from webui.engine.inputs import read, start_of
 from webui.engine.schedules import ladder
+from webui.engine.shot import Shot, Stopwatch
 from webui.engine.start import Walk, begin
 from webui.engine.table import NoiseTable
 from webui.engine.together import Step, Together
@@ -60,13 +61,15 @@ class Frame:
 
     wish: Wish
     pixels: Tensor
-    """(1, 3, H, W) in [-1, 1]"""
+    """(1, 3, H, W) in [-1, 1], on the device"""
     step: int
     steps: int
     is_final: bool
     """The last one of its wish, with the prompt wholly arrived."""
-    network_seconds: float
-    """Of this frame: denoiser and decoder."""
+    shot: Shot
+    """The picture, perhaps on its way yet."""
+    stopwatch: Stopwatch
+    """How long its network calls took, denoiser and decoder, once it is there."""
 
 
 Deliver = Callable[[Frame], None]
@@ -149,11 +152,13 @@ class Stream:
         if flow.newest is not wish:
             flow.together.begin((wish, has_arrived), sides, sample)
             flow.newest = wish if has_arrived else None
-        began, is_there = time.perf_counter(), False
-        for tag, latents in flow.together.tick():
-            of, was_last = cast(tuple[Wish, bool], tag)
-            pixels = _seen(latents, of, model)
-            deliver(Frame(of, pixels, steps, steps, was_last, time.perf_counter() - began))
+        stopwatch, is_there = Stopwatch(model.device), False
+        with stopwatch.running():
+            ready = [(*cast(tuple[Wish, bool], tag), latents) for tag, latents in flow.together.tick()]
+        for of, was_last, latents in ready:
+            with stopwatch.running():
+                pixels = _seen(latents, of, model)
+            deliver(Frame(of, pixels, steps, steps, was_last, Shot(pixels), stopwatch))
             is_there = is_there or (of is wish and was_last)
         return is_there
 
@@ -180,16 +185,15 @@ class _Eyes:
 
     def __init__(self, wish: Wish, model: Model, rungs: list[float], should_stop: Callable[[], bool], deliver: Deliver) -> None:
         self._wish, self._model, self._rungs, self._should_stop, self._deliver = wish, model, rungs, should_stop, deliver
-        self._done, self._has_begun, self._spent = 0, False, 0.0
+        self._done, self._has_begun, self._stopwatch = 0, False, Stopwatch(model.device)
 
     def watched(self, denoise: Denoise) -> Denoise:
         def watching(x: Tensor, sigma: Tensor | float) -> Tensor:
             if self._has_begun and self._should_stop():
                 raise Interrupted
             self._has_begun = True
-            began = time.perf_counter()
-            clean = denoise(x, sigma)
-            self._spent += time.perf_counter() - began
+            with self._stopwatch.running():
+                clean = denoise(x, sigma)
             before, level = self._done, float(sigma if not isinstance(sigma, Tensor) or sigma.ndim == 0 else sigma.max())
             while self._done < len(self._rungs) - 1 and self._rungs[self._done] >= level * (1 - 1e-6):
                 self._done += 1
@@ -204,10 +208,10 @@ class _Eyes:
         self._look(latents, len(self._rungs) - 1, is_final)
 
     def _look(self, clean: Tensor, step: int, is_final: bool) -> None:
-        began = time.perf_counter()
-        pixels = _seen(clean, self._wish, self._model)
-        spent, self._spent = self._spent + time.perf_counter() - began, 0.0
-        self._deliver(Frame(self._wish, pixels, step, len(self._rungs) - 1, is_final, spent))
+        with self._stopwatch.running():
+            pixels = _seen(clean, self._wish, self._model)
+        stopwatch, self._stopwatch = self._stopwatch, Stopwatch(self._model.device)
+        self._deliver(Frame(self._wish, pixels, step, len(self._rungs) - 1, is_final, Shot(pixels), stopwatch))
 
 
 def _seen(latents: Tensor, wish: Wish, model: Model) -> Tensor:
@@ -263,6 +267,9 @@ class Blend:
 
     def go(self, to: Sides, seconds: float, now: float, model: int) -> None:
         """Towards this, unless that is where it goes already."""
+        if seconds <= 0 and self._from is None:  # no look at values that a card may not have come to yet
+            self._to, self._model = to, model
+            return
         if self._to is not None and model == self._model and _are_equal(to, self._to):
             return
         at = self.at(now)[0] if self._to is not None and model == self._model and seconds > 0 else None

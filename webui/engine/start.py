@@ -18,6 +18,7 @@ from webui.engine.noise import SeededNoise
 from webui.engine.plan import Batch
 from webui.engine.resizing import resized_latents
 from webui.engine.schedules import ladder
+from webui.engine.shot import sent
 from webui.engine.table import NoiseTable
 
 
@@ -74,7 +75,7 @@ def begin(
         step_seed_shift=request.step_seed_shift,
     )
     first, device = float(sigmas[0]), model.device
-    unit = noise.start().to(device)
+    unit = sent(noise.start(), device)
     clean = start.latents
     if clean is None and start.pixels is not None:
         clean = _content(resized_latents(encode(start.pixels, model, tile), *size), start, noise, len(batch.seeds))
@@ -84,7 +85,7 @@ def begin(
         x = unit * ((1 + first**2) ** 0.5 if sampler.starts_vp else first)
 
     def step_noise(sigma: Tensor | float, sigma_next: Tensor | float) -> Tensor:
-        return noise(sigma, sigma_next).to(device)  # who keeps a walk keeps no model in memory
+        return sent(noise(sigma, sigma_next), device)  # who keeps a walk keeps no model in memory
 
     return Walk(
         x,

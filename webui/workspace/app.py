@@ -54,6 +54,11 @@ class App:
         self.inputs.check(request)
         return plan.complete(request, self.checkpoints, self.parts, self.inputs.open)
 
+    def preload(self) -> None:
+        """Have the checkpoint in use in memory. Raises CheckpointError."""
+        with self.checkpoints.use():
+            pass
+
     def generate(self, request: GenerationRequest, observer: Observer | None = None, skip: int = 0) -> Iterator[GeneratedImage]:
         """Draw a request here and now, beside the queue; see webui.engine.generate."""
         return generate(request, self.checkpoints, self.parts, observer, skip, self.inputs.open)
@@ -152,6 +157,7 @@ def open_app(
         settings,
         paths.state / "jobs",
         starts=takes_jobs,
+        previews_at_once=checkpoints.device.type == "cpu",
     )
     if takes_jobs:
         inputs.forget(names_in(job.request for job in queue.jobs()))

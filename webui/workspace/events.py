@@ -54,6 +54,10 @@ class EventLog:
             self._listeners.append(listener)
         return listener
 
+    @property
+    def has_listeners(self) -> bool:
+        return bool(self._listeners)
+
     def publish(self, kind: str, job: Job) -> None:
         with self._lock:
             self._count += 1

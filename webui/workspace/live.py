@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BytesIO
@@ -19,7 +20,6 @@ from webui.checkpoints.manager import Checkpoints
 from webui.contract.errors import Interrupted, RequestError, WebUIError
 from webui.contract.live import LiveInput
 from webui.contract.parts import Parts
-from webui.engine import autoencoder
 from webui.engine.captured import Captures
 from webui.engine.live import Frame, Stream, Wish
 from webui.engine.pictures import open_picture
@@ -38,6 +38,8 @@ PATIENCE = 5.0
 """Seconds after which a frame that nobody said was shown no longer holds its stream up."""
 LOOK = 0.05
 """Seconds between two looks whether the queue is empty."""
+LINGER = 60.0
+"""Seconds that recorded networks outlive the last viewer, who may only have reloaded the page. A job ends them at once."""
 QUALITY = 85
 PICTURE = "live"
 """Name of the stream's picture in its requests."""
@@ -158,6 +160,12 @@ class Live:
         """Who left, and whose walks must end yet."""
         self._thread: threading.Thread | None = None
         self._is_closing = False
+        self._left: float | None = None
+        """When the last viewer left, by time.monotonic; None: somebody is there, or all is forgotten."""
+        self._tells_behind = checkpoints.device.type == "cuda"
+        """Whether pictures are encoded in another thread, while the card draws the next one."""
+        self._encoder, self._encoding = ThreadPoolExecutor(1, "encode"), Future[None]()
+        self._encoding.set_result(None)
 
     # -- viewers
 
@@ -172,6 +180,7 @@ class Live:
                 raise RequestError(f"{STREAMS} live streams are open already. Close one of them first.")
             viewer = Viewer(self, tell, Stream(self._parts, self._captures))
             self._viewers.append(viewer)
+            self._left = None
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="live", daemon=True)
                 self._thread.start()
@@ -191,6 +200,11 @@ class Live:
         return len(self._viewers)
 
     @property
+    def is_compiling(self) -> bool:
+        """Whether a compiler is at work behind the streams, which are quicker after it."""
+        return self._captures.is_compiling
+
+    @property
     def behind(self) -> int:
         """Inputs that are not drawn yet and frames that are not shown yet, of all viewers."""
         with self.changed:
@@ -202,6 +216,7 @@ class Live:
             self.changed.notify_all()
         if self._thread is not None:
             self._thread.join(timeout)
+        self._encoder.shutdown(wait=False)
 
     def keep(self, wish: LiveInput, picture: bytes) -> str:
         """See Viewer.keep."""
@@ -218,7 +233,7 @@ class Live:
     def _turn(self) -> bool:
         """Do the next thing, when there is one. False when all is over."""
         with self.changed:
-            while (viewer := self._next()) is None and not self._is_closing and not self._gone:
+            while (viewer := self._next()) is None and not self._is_closing and not self._gone and not self._is_forgotten():
                 self.changed.wait(self._patience())
             gone, self._gone = self._gone, []
             if self._is_closing:
@@ -227,7 +242,10 @@ class Live:
             one.stream.close()
         with self.changed:
             if gone and not self._viewers:
+                self._left = time.monotonic()
+            if self._is_forgotten():
                 self._captures.forget()
+                self._left = None
             if self._is_closing:
                 return False
             if viewer is None:
@@ -242,10 +260,17 @@ class Live:
                     viewer.newest = None
         return True
 
+    def _is_forgotten(self) -> bool:
+        """Whether recorded networks are to go: some time after the last viewer left, and at once when a job wants the memory."""
+        return self._left is not None and (
+            time.monotonic() - self._left >= LINGER or self._queue.has_work or self._is_closing
+        )
+
     def _patience(self) -> float | None:
-        """Seconds to wait before looking again: for jobs to end, for a viewer that says nothing; None: until something comes."""
+        """Seconds to wait before looking again: for jobs to end or to come, for a viewer that says nothing; None: until
+        something comes."""
         if not any(one.asks for one in self._viewers):
-            return None
+            return None if self._left is None else LOOK
         return LOOK if self._queue.has_work else PATIENCE
 
     def _next(self) -> Viewer | None:
@@ -280,9 +305,13 @@ class Live:
         wish = LiveInput(input=0, width=cold.width or about["width"], height=cold.height or about["height"])
         request = self._wishes.complete(wish, entry, "", None)
         self._say_loading(viewer, entry)
-        with self._queue.machine, self._checkpoints.use(entry.title) as model:
-            self._state(viewer, "warming", f"Drawing once with {entry.name}.")
-            Stream(self._parts, self._captures, flows=False).draw(Wish(request), model, lambda: False, lambda _: None)
+
+        def draw() -> None:
+            with self._checkpoints.use(entry.title) as model:
+                self._state(viewer, "warming", f"Drawing once with {entry.name}.")
+                Stream(self._parts, self._captures, flows=False).draw(Wish(request), model, lambda: False, lambda _: None)
+
+        self._queue.machine.do(draw)
         threading.Thread(target=self._captures.compile_ahead, name="compile", daemon=True).start()
         self._say(viewer, {"model": about})
         viewer.checkpoint = entry.title
@@ -303,11 +332,14 @@ class Live:
         def is_outdated() -> bool:
             return viewer.newest is not wish or self._queue.has_work or self._is_closing
 
-        with self._queue.machine, self._checkpoints.use(entry.title) as model:
-            self._state(viewer, "live", "")
-            if viewer.wish is None or viewer.wish.of.wish is not wish or viewer.wish.request != request:
-                viewer.wish = Wish(request, image, wish.smooth, asked)
-            return viewer.stream.draw(viewer.wish, model, is_outdated, partial(self._deliver, viewer))
+        def draw() -> bool:
+            with self._checkpoints.use(entry.title) as model:
+                self._state(viewer, "live", "")
+                if viewer.wish is None or viewer.wish.of.wish is not wish or viewer.wish.request != request:
+                    viewer.wish = Wish(request, image, wish.smooth, asked)
+                return viewer.stream.draw(viewer.wish, model, is_outdated, partial(self._deliver, viewer))
+
+        return self._queue.machine.do(draw)
 
     def _say_loading(self, viewer: Viewer, entry: Entry) -> None:
         if entry.title not in self._checkpoints.resident():
@@ -320,12 +352,18 @@ class Live:
 
     def _deliver(self, viewer: Viewer, frame: Frame) -> None:
         """Tell a viewer a frame; one on the way to a better one is left out where the viewer is behind."""
-        asked: Asked = frame.wish.of
         with self.changed:
             if not frame.is_final and not viewer.can_take(time.monotonic()):
                 return
+        if not self._tells_behind:
+            return self._tell(viewer, frame)
+        self._encoding.result()  # one is enough: whoever runs further ahead shows what is old
+        self._encoding = self._encoder.submit(self._tell, viewer, frame)
+
+    def _tell(self, viewer: Viewer, frame: Frame) -> None:
+        asked: Asked = frame.wish.of
         file = BytesIO()
-        autoencoder.to_image(frame.pixels).save(file, "JPEG", quality=QUALITY)
+        frame.shot.image().save(file, "JPEG", quality=QUALITY)
         with self.changed:
             viewer.frames += 1
             number = viewer.frames
@@ -342,9 +380,9 @@ class Live:
             "steps": frame.steps,
             "final": frame.is_final,
             "ms": round(1000 * (time.perf_counter() - asked.arrived), 2),
-            "network_ms": round(1000 * frame.network_seconds, 2),
-            "width": frame.pixels.shape[3],
-            "height": frame.pixels.shape[2],
+            "network_ms": round(1000 * frame.stopwatch.seconds(), 2),
+            "width": frame.shot.width,
+            "height": frame.shot.height,
             "seed": str(frame.wish.request.seed),
             "checkpoint": frame.wish.request.checkpoint,
         }

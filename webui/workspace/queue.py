@@ -24,6 +24,7 @@ from webui.workspace.events import EventLog, Subscription
 from webui.workspace.files import read_json, write_json
 from webui.workspace.gallery import Gallery
 from webui.workspace.jobs import Job, JobImage, from_dict
+from webui.workspace.machine import Machine
 from webui.workspace.settings import SettingsStore
 
 _log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class JobQueue:
         settings: read when a picture is saved.
         folder: one JSON file a job.
         starts: whether to go on with what the folder holds and draw; else the folder is left alone.
+        previews_at_once: whether previews are drawn by the machine's thread when anybody listens, or by whoever asks for one.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class JobQueue:
         settings: SettingsStore,
         folder: Path,
         starts: bool = True,
+        previews_at_once: bool = False,
     ) -> None:
         self._prepare = prepare
         self._draw = draw
@@ -75,8 +78,9 @@ class JobQueue:
         self._previews: dict[str, Progress] = {}
         self._recent: OrderedDict[tuple[str, int], tuple[Result, bytes]] = OrderedDict()
         self._events = EventLog()
-        self.machine = threading.Lock()
-        """Held by whoever draws: the job that runs, or a live stream between two jobs."""
+        self.machine = Machine()
+        """Whoever computes does so there: the job that runs, or a live stream between two jobs."""
+        self._previews_at_once = previews_at_once
         self._saver = ThreadPoolExecutor(1, "save")
         self._worker = threading.Thread(target=self._work, name="jobs", daemon=True)
         if starts:
@@ -215,6 +219,7 @@ class JobQueue:
         if self._worker.is_alive():
             self._worker.join(timeout)
         self._saver.shutdown()
+        self.machine.close()
 
     # -- drawing
 
@@ -243,10 +248,13 @@ class JobQueue:
         state, error, kind = "finished", "", ""
         try:
             first = done // job.request.batch_size * job.request.batch_size
-            with self.machine:
+
+            def draw() -> None:
                 for number, picture in enumerate(self._draw(job.request, watcher, done), first):
                     if number not in there:
                         saving.append(self._deliver(job, number, picture))
+
+            self.machine.do(draw)
             for future in saving:
                 future.result()
         except Interrupted:
@@ -305,10 +313,13 @@ class JobQueue:
         return job_id in self._stop or self._closing
 
     def _progress(self, job_id: str, progress: Progress, began: float) -> None:
+        settings = self._settings.now
+        shows = settings.show_preview and progress.step % settings.preview_every == 0 and progress.step < progress.steps
+        if shows and self._previews_at_once and progress.preview is not None and self._events.has_listeners:
+            look = progress.preview()
+            progress = replace(progress, preview=lambda: look)
         with self._changed:
             job = self._jobs[job_id]
-            settings = self._settings.now
-            shows = settings.show_preview and progress.step % settings.preview_every == 0 and progress.step < progress.steps
             if shows:
                 self._previews[job_id] = progress
             self._set("progress", job.advanced(progress, job.preview + shows, began))

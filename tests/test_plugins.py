@@ -14,6 +14,7 @@ from webui.contract.parts import Parts
 from webui.contract.request import GenerationRequest
 from webui.engine.generate import generate
 from webui.main import find_parts
+from webui.plugins.extension import read_manifest
 from webui.workspace.app import App
 from webui.workspace.paths import Paths
 
@@ -101,7 +102,7 @@ def test_two_extensions_with_a_helper_of_one_name_each_see_their_own(tmp_path: P
 def test_a_manifest_that_lacks_a_line_says_which(tmp_path: Path) -> None:
     (tmp_path / "extension.toml").write_text('name = "x"\nversion = "1"\n')
     with pytest.raises(PluginError, match="needs a line contract"):
-        plugins.read_manifest(tmp_path / "extension.toml")
+        read_manifest(tmp_path / "extension.toml")
 
 
 def test_built_in_parts_come_in_through_the_hooks(parts: Parts) -> None:

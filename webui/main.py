@@ -94,7 +94,7 @@ def find_parts(paths: Paths, with_extensions: bool = True) -> tuple[Parts, tuple
     for name, plugin in {"checkpoints": families, "engine": builtin}.items():
         manager.register(plugin, name=name)
         plugins.fill(parts, manager, name)
-    extensions = plugins.load_extensions(parts, manager, paths.extensions if with_extensions else ())
+    extensions = plugins.load_extensions(parts, manager, paths.extensions) if with_extensions else ()
     for extension in extensions:
         if extension.error:
             _log.error("extension %s is switched off: %s", extension.name, extension.error)

@@ -18,6 +18,8 @@ from websockets.sync.client import ClientConnection, connect
 
 WORDS = "a small red fox with a hat on green grass in front of a white wall and a blue sphere on snow at sunset"
 A_SECOND = 20
+BEGUN = 0.001
+"""Seconds after which an input is drawn where none was: a newer one does not take its place any more."""
 
 
 def main(port: int, kind: str, seconds: float, side: int, checkpoint: str = "") -> dict[str, Any]:
@@ -50,14 +52,15 @@ def main(port: int, kind: str, seconds: float, side: int, checkpoint: str = "") 
             number = _steadily(socket, ask, number, ends, frames)
         else:
             ahead = 1 if kind == "stream" else 0
-            for _ in range(ahead + 1):
-                number += 1
-                ask(number)
+            came = {"input": number}
             while time.perf_counter() < ends:
+                while number - came["input"] <= ahead:
+                    number += 1
+                    ask(number)
+                    if number - came["input"] <= ahead:
+                        time.sleep(BEGUN)
                 came = _next(socket)
                 frames.append((time.perf_counter(), came["input"], came["network_ms"] / 1000))
-                number += 1
-                ask(number)
     told = [{"at": at, "input": of, "after": at - sent[of], "network": network} for at, of, network in frames if of in sent]
     return {"frames": told, "last": number}
 

@@ -24,7 +24,8 @@ class Paths:
 
     @property
     def extensions(self) -> list[Path]:
-        return self._both("extensions")
+        """The project's first: of two extensions of one name the first is loaded."""
+        return self._both("extensions")[::-1]
 
     @property
     def outputs(self) -> Path:

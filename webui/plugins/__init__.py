@@ -1,0 +1,27 @@
+"""Finds extensions, asks every plugin separately, fills the registries.
+
+extension   what an extension says of itself (extension.toml)
+offers      what comes in through the hooks, and what is wrong with it
+containing  what an extension must not change, and how long it may take
+loading     all of them, one by one
+"""
+
+from __future__ import annotations
+
+import pluggy
+
+from webui.contract.parts import Parts
+from webui.plugins.extension import Extension
+from webui.plugins.loading import load_extensions
+from webui.plugins.offers import manager, offers_of, take_in
+
+__all__ = ["Extension", "fill", "load_extensions", "manager"]
+
+
+def fill(parts: Parts, plugins: pluggy.PluginManager, name: str) -> None:
+    """Ask the plugin of that name, a built-in one, for its parts.
+
+    Raises:
+        PluginError: it raised, or took a name that is taken. Nothing of it stays.
+    """
+    take_in(parts, offers_of(plugins.get_plugin(name), name), name)

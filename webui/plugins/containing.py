@@ -1,0 +1,91 @@
+"""What an extension may change while it is imported, put back; and a limit to the time that it takes."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Surroundings:
+    """What all of the program shares, as it was. Not what an extension leaves behind by itself: modules that it needs stay."""
+
+    def __init__(self) -> None:
+        self._variables, self._path, self._folder = dict(os.environ), list(sys.path), os.getcwd()
+        self._modules = dict(sys.modules)
+        self._streams, self._hooks = (sys.stdin, sys.stdout, sys.stderr), (sys.excepthook, sys.displayhook)
+        self._filters, self._meta = list(warnings.filters), (list(sys.meta_path), list(sys.path_hooks))
+        root = logging.getLogger()
+        self._logging = root.level, list(root.handlers), logging.root.manager.disable
+
+    def restore(self, folder: Path | None = None, own: str = "") -> None:
+        """Put back what was changed.
+
+        Args:
+            folder: of the extension; modules that were imported from there by bare names are forgotten, so that the next
+                extension's `helpers` is not this one's. own: name of its package, whose modules stay.
+        """
+        if dict(os.environ) != self._variables:
+            os.environ.clear()
+            os.environ.update(self._variables)
+        sys.path[:] = self._path
+        os.chdir(self._folder)
+        sys.stdin, sys.stdout, sys.stderr = self._streams
+        sys.excepthook, sys.displayhook = self._hooks
+        warnings.filters[:] = self._filters  # type: ignore[index]
+        sys.meta_path[:], sys.path_hooks[:] = self._meta
+        root = logging.getLogger()
+        root.setLevel(self._logging[0])
+        root.handlers[:] = self._logging[1]
+        logging.disable(self._logging[2])
+        for name, module in self._modules.items():
+            if sys.modules.get(name) is not module:
+                sys.modules[name] = module
+        if folder is None:
+            return
+        for name, module in list(sys.modules.items()):
+            is_own = name == own or name.startswith(f"{own}.")
+            if name not in self._modules and not is_own and _is_in(folder, getattr(module, "__file__", None)):
+                del sys.modules[name]
+
+
+def _is_in(folder: Path, file: Any) -> bool:
+    return isinstance(file, str) and Path(file).is_relative_to(folder)
+
+
+class Attempt(Generic[T]):
+    """Something done in a thread of its own, which may never come to an end."""
+
+    def __init__(self, name: str, do: Callable[[], T]) -> None:
+        self.answer: T | None = None
+        self.error: BaseException | None = None
+        self.details = ""
+        self._do, self._began = do, time.monotonic()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def is_over(self, within: float) -> bool:
+        """Whether it has ended so many seconds after it began; waits until then."""
+        self._thread.join(max(0.0, self._began + within - time.monotonic()))
+        return not self._thread.is_alive()
+
+    def abandon(self) -> None:
+        """Have it raise SystemExit as soon as it runs Python again: else a loop would take half the time of everything."""
+        if self._thread.ident is not None:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(SystemExit))
+
+    def _run(self) -> None:
+        try:
+            self.answer = self._do()
+        except BaseException as error:  # noqa: BLE001 (it may raise anything, and is told)
+            self.error, self.details = error, traceback.format_exc()

@@ -1,0 +1,157 @@
+"""Finds extensions and loads each by itself: whatever one of them does, it is named and switched off, and the rest start."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from webui.contract.errors import PluginError
+from webui.contract.parts import Parts
+from webui.plugins.containing import Attempt, Surroundings
+from webui.plugins.extension import MANIFEST, Extension, read_manifest
+from webui.plugins.offers import Offer, offers_of, take_in
+
+ENTRY_POINTS = "webui.extensions"
+"""Group under which an installed package names its module: its extension.toml lies beside it."""
+PATIENCE = 0.5
+"""Seconds after which the next extension need not wait for this one any more."""
+LIMIT = 10.0
+"""Seconds that one extension may take."""
+
+
+@dataclass
+class _Candidate:
+    """One that was found, on its way."""
+
+    extension: Extension
+    entry: importlib.metadata.EntryPoint | None = None
+    attempt: Attempt[tuple[ModuleType, list[Offer]]] | None = None
+
+    @property
+    def package(self) -> str:
+        """Name of its module."""
+        return "webui_extension_" + "".join(c if c.isalnum() else "_" for c in self.extension.name)
+
+
+def load_extensions(parts: Parts, plugins: pluggy.PluginManager, folders: Iterable[Path]) -> tuple[Extension, ...]:
+    """Load every extension of the folders, then those of installed packages. A failing one comes back with its error.
+
+    Args:
+        parts: is filled. plugins: where those that run are registered.
+        folders: extensions/ of the project, then of the data folder; of two of one name the first is loaded.
+    """
+    around, found = Surroundings(), list(_found(folders))
+    names: dict[str, Extension] = {}
+    for one in found:
+        if one.extension.error:
+            continue
+        first = names.setdefault(one.extension.name.casefold(), one.extension)
+        if first is not one.extension:
+            one.extension = _off(
+                one.extension,
+                PluginError(
+                    f"An extension called {first.name!r} is there already, in {_place(first)}; "
+                    f"the one in {_place(one.extension)} was left out."
+                ),
+            )
+            continue
+        one.attempt = Attempt(f"extension {one.extension.name}", lambda one=one: _load(one))  # type: ignore[misc]
+        if one.attempt.is_over(PATIENCE):
+            around.restore(one.extension.folder, one.package)
+    return tuple(_taken_in(one, parts, plugins, around) for one in found)
+
+
+def _found(folders: Iterable[Path]) -> Iterator[_Candidate]:
+    for number, folder in enumerate(folders):
+        origin = "project" if number == 0 else "data"
+        for place in sorted(one for one in folder.glob("*") if _may_be_one(one)):
+            try:
+                yield _Candidate(replace(read_manifest(place / MANIFEST), origin=origin))
+            except PluginError as error:
+                yield _Candidate(_off(Extension(place.name, "", place, origin=origin), error))
+    for entry in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
+        yield _of_package(entry)
+
+
+def _may_be_one(place: Path) -> bool:
+    """Whether somebody thinks that this folder is an extension, of this program or of another."""
+    if place.name.startswith((".", "_")) or not place.is_dir():
+        return False
+    return (place / MANIFEST).is_file() or (place / "scripts").is_dir() or any(place.glob("*.py"))
+
+
+def _of_package(entry: importlib.metadata.EntryPoint) -> _Candidate:
+    blank = Extension(entry.name, entry.dist.version if entry.dist else "", Path(), origin="package")
+    try:
+        spec = importlib.util.find_spec(entry.module.partition(".")[0])  # of a whole package, so that nothing runs yet
+        if spec is None or spec.origin is None:
+            raise PluginError(f"{entry.name} names the module {entry.module}, which is not there.")
+        manifest = Path(spec.origin).parent.joinpath(*entry.module.split(".")[1:-1], MANIFEST)
+        if not manifest.is_file():
+            raise PluginError(f"{entry.name} has no {MANIFEST} beside its module {entry.module}.")
+        return _Candidate(replace(read_manifest(manifest), origin="package"), entry)
+    except (PluginError, ImportError, ValueError) as error:
+        return _Candidate(_off(blank, error))
+
+
+def _load(one: _Candidate) -> tuple[ModuleType, list[Offer]]:
+    module = import_extension(one.extension, one.package) if one.entry is None else one.entry.load()
+    return module, offers_of(module, one.extension.name)
+
+
+def _taken_in(one: _Candidate, parts: Parts, plugins: pluggy.PluginManager, around: Surroundings) -> Extension:
+    """The extension as it is known from then on: in order, so that it does not matter who was quick."""
+    extension, attempt = one.extension, one.attempt
+    if attempt is None:
+        return extension
+    if not attempt.is_over(LIMIT):
+        attempt.abandon()
+        around.restore(extension.folder, one.package)
+        return _off(extension, PluginError(f"{extension.name} had not loaded after {LIMIT:g} seconds."))
+    around.restore(extension.folder, one.package)
+    if attempt.error is not None or attempt.answer is None:
+        error = attempt.error or PluginError(f"{extension.name} ended without a word.")
+        return replace(_off(extension, error), details=attempt.details)
+    module, offered = attempt.answer
+    try:
+        take_in(parts, offered, extension.name)
+        plugins.register(module, name=extension.name)
+    except (PluginError, ValueError) as error:
+        return _off(extension, error)
+    return replace(extension, offers=tuple(map(str, offered)))
+
+
+def _off(extension: Extension, error: BaseException) -> Extension:
+    words = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+    return replace(extension, error=words)
+
+
+def _place(extension: Extension) -> str:
+    return f"{extension.folder.parent.name}/{extension.folder.name} ({extension.origin})"
+
+
+def import_extension(extension: Extension, package: str) -> Any:
+    """Import extension.py as a package of its own: its folder is not put on the common path, and `from . import x` finds
+    its files."""
+    path = extension.folder / "extension.py"
+    if not path.is_file():
+        raise PluginError(f"{extension.name} has no extension.py.")
+    spec = importlib.util.spec_from_file_location(package, path, submodule_search_locations=[str(extension.folder)])
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{extension.name}/extension.py cannot be imported.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[package] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(package, None)
+        raise
+    return module

@@ -1,0 +1,151 @@
+"""What a plugin offers through the hooks: checked when it is offered, taken in when all of it is known."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from webui.contract import PROJECT, hookspecs
+from webui.contract.errors import PluginError
+from webui.contract.parts import ConditionerPart, Family, Parts, SamplerPart, SchedulePart
+from webui.contract.registry import Registry
+
+LETTERS = 80
+"""That a name may have: it stands in menus and in pictures."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One part, and which registry of Parts it belongs to."""
+
+    registry: str
+    part: Any
+
+    def __str__(self) -> str:
+        return f"{self.registry.rstrip('s') if self.registry != 'families' else 'family'} {self.part.name}"
+
+
+def manager() -> pluggy.PluginManager:
+    made = pluggy.PluginManager(PROJECT)
+    made.add_hookspecs(hookspecs)
+    return made
+
+
+def offers_of(plugin: Any, name: str) -> list[Offer]:
+    """All that a plugin (a module, or anything with hook implementations) offers.
+
+    Raises:
+        PluginError: it implements no hook, or one that does not exist, offers what is none, or raised on the way.
+    """
+    asked, offered = manager(), list[Offer]()
+    try:
+        asked.register(plugin, name=name)
+        asked.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(f"{name} has a hook that does not fit: {_of_hook(str(error))}") from error
+    if not asked.get_hookcallers(plugin):
+        raise PluginError(f"{name} implements no hook: mark its functions with @hookimpl, from webui.contract import hookimpl.")
+    for hook, register in _registers(offered).items():
+        try:
+            answers = getattr(asked.hook, hook)(register=register)
+        except PluginError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise PluginError(f"{name} failed in {hook}: {type(error).__name__}: {error}") from error
+        if answers:
+            raise PluginError(f"{name}: {hook} is to call register(...) for each part, and answers nothing.")
+    return offered
+
+
+def take_in(parts: Parts, offered: Iterable[Offer], owner: str) -> None:
+    """Add what a plugin offers; all of it or nothing.
+
+    Raises:
+        PluginError: a name is taken.
+    """
+    try:
+        for offer in offered:
+            registry: Registry[Any] = getattr(parts, offer.registry)
+            registry.add(offer.part, owner)
+    except PluginError:
+        for registry in parts.registries():
+            registry.remove_owner(owner)
+        raise
+
+
+def _registers(offered: list[Offer]) -> dict[str, Callable[..., None]]:
+    """Hook to what its implementations call."""
+
+    def of(kind: type[Any], registry: str, what: str, takes: tuple[str, ...]) -> Callable[..., None]:
+        def register(name: str, function: Any, **options: Any) -> None:
+            _check_name(what, name)
+            _check_function(f"The {what} {name!r}", function, takes)
+            _check_options(f"The {what} {name!r}", kind, options)
+            offered.append(Offer(registry, kind(name, function, **options)))
+
+        return register
+
+    def family(row: Family) -> None:
+        if not isinstance(row, Family):
+            raise PluginError(f"A family is a webui.contract.parts.Family, not {_kind(row)}.")
+        _check_name("family", row.name)
+        offered.append(Offer("families", row))
+
+    return {
+        "register_samplers": of(SamplerPart, "samplers", "sampler", ("denoise", "x", "sigmas", "noise")),
+        "register_schedules": of(SchedulePart, "schedules", "schedule", ("steps", "table")),
+        "register_conditioners": of(ConditionerPart, "conditioners", "conditioner", ("request", "model", "negative", "inputs")),
+        "register_families": family,
+    }
+
+
+def _check_name(what: str, name: Any) -> None:
+    if not isinstance(name, str):
+        raise PluginError(f"The name of a {what} is text, not {_kind(name)}.")
+    if not name.strip() or name != name.strip() or len(name) > LETTERS or not name.isprintable():
+        raise PluginError(
+            f"A {what} cannot be called {name[: LETTERS + 1]!r}: a name has 1 to {LETTERS} printable letters, "
+            "and no space at its ends."
+        )
+
+
+def _check_function(what: str, function: Any, takes: tuple[str, ...]) -> None:
+    if not callable(function):
+        raise PluginError(f"{what} is to be a function of ({', '.join(takes)}), not {_kind(function)}.")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # written in C: it will show when it is called
+    try:
+        signature.bind(*takes)
+    except TypeError as error:
+        raise PluginError(f"{what} is called with ({', '.join(takes)}), but takes {signature}.") from error
+
+
+def _check_options(what: str, kind: type[Any], options: dict[str, Any]) -> None:
+    known: dict[str, Any] = {field.name: field.default for field in fields(kind) if field.name not in ("name", "function")}
+    for key, value in options.items():
+        if key not in known:
+            raise PluginError(f"{what} has an option {key!r}. Known: {', '.join(known)}.")
+        wanted = type(known[key])
+        if not isinstance(value, wanted) or (wanted is tuple and not all(isinstance(one, str) for one in value)):
+            raise PluginError(f"{what}: {key} is to be {wanted.__name__}{' of text' * (wanted is tuple)}, not {_kind(value)}.")
+
+
+def _kind(value: Any) -> str:
+    return f"a {type(value).__name__}" if not isinstance(value, ModuleType) else "a module"
+
+
+def _of_hook(words: str) -> str:
+    """pluggy's sentence, with the hook that may have been meant."""
+    hooks = [name for name, value in vars(hookspecs).items() if hasattr(value, f"{PROJECT}_spec")]
+    for word in words.replace("'", " ").split():
+        if word.startswith("register") and word not in hooks and (near := difflib.get_close_matches(word, hooks, 1)):
+            return f"{word} is no hook. Did you mean {near[0]}?"
+    return " ".join(words.split())

@@ -124,3 +124,41 @@ def test_a_sampler_gets_float32_levels_and_scalar_sigmas(app: App, tmp_path: Pat
     assert seen[0] == torch.float32
     assert seen[1] is True
     assert 0.8 < float(seen[2]) < 1.2  # type: ignore[arg-type]
+
+
+RAISES = """
+from webui.contract import hookimpl
+
+@hookimpl
+def register_samplers(register):
+    register("Raises", lambda denoise, x, sigmas, noise: {}["key"])
+    register("Nothing", lambda denoise, x, sigmas, noise: None)
+    register("Small", lambda denoise, x, sigmas, noise: x[..., :2])
+    register("Asks wrongly", lambda denoise, x, sigmas, noise: denoise(x))
+
+@hookimpl
+def register_schedules(register):
+    register("Says words", lambda steps, table: "words")
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"sampler": "Raises"}, "The extension strange failed in its sampler 'Raises' (KeyError: 'key'). Choose another sampler"),
+        ({"sampler": "Nothing"}, "The extension strange answered a NoneType in its sampler 'Nothing'"),
+        ({"sampler": "Small"}, "answered a tensor of (1, 4, 16, 2)"),
+        ({"sampler": "Asks wrongly"}, "failed in its sampler 'Asks wrongly' (TypeError"),
+        ({"schedule": "Says words"}, "failed in its schedule 'Says words' (ValueError"),
+    ],
+)
+def test_what_goes_wrong_in_an_extension_ends_one_job_with_its_name(
+    app: App, tmp_path: Path, asked: dict[str, str], words: str
+) -> None:
+    extension(tmp_path, "strange", RAISES)
+    parts, _ = found(tmp_path)
+    request = GenerationRequest(prompt="a red cube", steps=2, seed=9)
+    with pytest.raises(PluginError) as raised:
+        list(generate(replace(request, **asked), app.checkpoints, parts))  # type: ignore[arg-type]
+    assert words in str(raised.value)
+    assert list(generate(request, app.checkpoints, parts))

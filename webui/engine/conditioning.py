@@ -11,6 +11,7 @@ from webui.checkpoints.model import Model
 from webui.contract.errors import PluginError
 from webui.contract.parts import Conditioning, Inputs, Parts
 from webui.contract.request import GenerationRequest
+from webui.engine.strangers import called
 from webui.engine.tiling import Window
 
 Sides = tuple[Conditioning, Conditioning]
@@ -30,8 +31,12 @@ def _sides(request: GenerationRequest, model: Model, parts: Parts, inputs: Input
     positive, negative = [], []
     for name in model.family.conditioners:
         part = parts.conditioners[name]
-        positive.append(part.function(request, model, False, inputs))
-        negative.append(positive[-1] if part.is_shared else part.function(request, model, True, inputs))
+        with called(parts.conditioners, name):
+            told = [part.function(request, model, is_negative, inputs) for is_negative in (False, True)[: 2 - part.is_shared]]
+        if not all(isinstance(one, Conditioning) for one in told):
+            raise PluginError(f"The conditioner {name!r} of {parts.conditioners.owner(name)} answered no Conditioning.")
+        positive.append(told[0])
+        negative.append(told[-1])
     return together(positive, model.family.name), together(negative, model.family.name)
 
 

@@ -26,6 +26,7 @@ from webui.engine.inputs import FROM_NOISE, Start, read, start_of
 from webui.engine.masks import held
 from webui.engine.plan import Batch, Pass, Stage
 from webui.engine.start import Walk, begin
+from webui.engine.strangers import called, latents_of
 from webui.engine.table import NoiseTable
 from webui.engine.tiles import WHOLE, Tiles, tiles_of
 from webui.engine.tiling import Window, in_windows
@@ -158,8 +159,9 @@ def sample(
     denoise = watch(denoise, walk.sigmas, observer, share, lambda clean: autoencoder.preview(clean, model), stage.first)
     sampler = parts.samplers[request.sampler]
     options = plan.sampler_options(sampler, request)
-    latents: Tensor = sampler.function(denoise, walk.x, walk.sigmas[stage.first : stage.last + 1], walk.noise, **options)
-    return latents
+    with called(parts.samplers, sampler.name):
+        latents = sampler.function(denoise, walk.x, walk.sigmas[stage.first : stage.last + 1], walk.noise, **options)
+    return latents_of(latents, walk.x, parts.samplers, sampler.name)
 
 
 def table_of(model: Model) -> NoiseTable:

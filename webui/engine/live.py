@@ -32,6 +32,7 @@ from webui.engine.inputs import read, start_of
 from webui.engine.schedules import ladder
 from webui.engine.shot import Shot, Stopwatch
 from webui.engine.start import Walk, begin
+from webui.engine.strangers import called, latents_of
 from webui.engine.table import NoiseTable
 from webui.engine.together import Step, Together
 
@@ -118,8 +119,9 @@ class Stream:
             options = plan.sampler_options(sampler, request)
 
             def sample(denoise: Denoise) -> Tensor:
-                latents: Tensor = sampler.function(denoise, walk.x, walk.sigmas, walk.noise, **options)
-                return latents
+                with called(self._parts.samplers, sampler.name):
+                    latents = sampler.function(denoise, walk.x, walk.sigmas, walk.noise, **options)
+                return latents_of(latents, walk.x, self._parts.samplers, sampler.name)
 
             flows = model.device.type == "cuda" if self._flows is None else self._flows
             if flows and len(walk.sigmas) > 2:

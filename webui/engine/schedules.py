@@ -19,6 +19,7 @@ from webui.contract.errors import PluginError, UnknownNameError
 from webui.contract.parts import NoiseTable, SamplerPart, SchedulePart
 from webui.contract.registry import Registry
 from webui.engine import table as tables
+from webui.engine.strangers import called
 
 AUTOMATIC = "Automatic"
 
@@ -247,7 +248,8 @@ def ladder(
     part = resolve(sampler, name, schedules, family_schedule)
     asked = steps + 1 if sampler.discard_penultimate else steps
     chosen = {key: value for key, value in (options or {}).items() if key in _options(part.function)}
-    sigmas = torch.tensor([float(sigma) for sigma in part.function(asked, table, **chosen)], dtype=torch.float32)
+    with called(schedules, part.name):
+        sigmas = torch.tensor([float(sigma) for sigma in part.function(asked, table, **chosen)], dtype=torch.float32)
     if len(sigmas) != asked + 1 or not bool(sigmas.isfinite().all()) or not bool((sigmas.diff() < 0).all()) or sigmas[-1] < 0:
         raise PluginError(
             f"The schedule {part.name!r} gave no {asked + 1} finite, falling noise levels for {asked} steps. "

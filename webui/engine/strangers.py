@@ -1,0 +1,52 @@
+"""Calls of parts that may be an extension's: what goes wrong in one is told with its name, and ends one job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from webui.contract.errors import Interrupted, PluginError, WebUIError
+from webui.contract.registry import Registry
+
+OURS = ("engine", "checkpoints")
+"""Owners of the built-in parts: an error of theirs is the program's own, and told as such."""
+
+
+@contextmanager
+def called(registry: Registry[Any], name: str) -> Iterator[None]:
+    """Whatever the part raises inside the block names the extension that it belongs to.
+
+    Raises:
+        PluginError: instead of anything that is no sentence for the user already. A shortage of memory stays one.
+    """
+    try:
+        yield
+    except (WebUIError, Interrupted, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        owner = registry.owner(name)
+        if owner in OURS or (isinstance(error, RuntimeError) and "allocate memory" in str(error)):
+            raise
+        raise PluginError(
+            f"The extension {owner} failed in its {registry.kind} {registry[name].name!r} ({type(error).__name__}: {error}). "
+            f"Choose another {registry.kind}, or switch the extension off."
+        ) from error
+
+
+def latents_of(answer: Any, x: Tensor, registry: Registry[Any], name: str) -> Tensor:
+    """What a sampler answered.
+
+    Raises:
+        PluginError: it is not shaped like the latents x that it began with.
+    """
+    if not isinstance(answer, Tensor) or answer.shape != x.shape:
+        seen = f"a tensor of {tuple(answer.shape)}" if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
+        raise PluginError(
+            f"The extension {registry.owner(name)} answered {seen} in its {registry.kind} {registry[name].name!r}, "
+            f"where latents of {tuple(x.shape)} are due. Choose another {registry.kind}."
+        )
+    return answer

@@ -162,3 +162,11 @@ def test_what_goes_wrong_in_an_extension_ends_one_job_with_its_name(
         list(generate(replace(request, **asked), app.checkpoints, parts))  # type: ignore[arg-type]
     assert words in str(raised.value)
     assert list(generate(request, app.checkpoints, parts))
+
+
+@pytest.mark.parametrize("name", ["engine", "Checkpoints"])
+def test_an_extension_with_the_name_of_a_built_in_part_takes_nothing_of_it_along(tmp_path: Path, name: str) -> None:
+    extension(tmp_path, name, MY_EULER.replace("My Euler", "Euler"))
+    parts, extensions = found(tmp_path)
+    assert extensions[name].error.startswith(f"{name} is the name of a part of the program itself")
+    assert parts.samplers.owner("Euler") == "engine" and "sd1" in parts.families

@@ -25,6 +25,7 @@ from webui.workspace.paths import Paths
 if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
+    from pluggy import PluginManager
 
     from webui.api.access import Access
     from webui.contract.parts import Parts
@@ -83,8 +84,8 @@ def paths_of(flags: Flags) -> Paths:
     return paths
 
 
-def find_parts(paths: Paths, with_extensions: bool = True) -> tuple[Parts, tuple[Extension, ...]]:
-    """The registries, filled by the built-in plugins and by the extensions of the folders, each through the same hooks."""
+def built_in() -> tuple[Parts, PluginManager]:
+    """The registries, filled by the built-in plugins alone."""
     from webui import plugins
     from webui.checkpoints import families
     from webui.contract.parts import Parts
@@ -94,6 +95,14 @@ def find_parts(paths: Paths, with_extensions: bool = True) -> tuple[Parts, tuple
     for name, plugin in {"checkpoints": families, "engine": builtin}.items():
         manager.register(plugin, name=name)
         plugins.fill(parts, manager, name)
+    return parts, manager
+
+
+def find_parts(paths: Paths, with_extensions: bool = True) -> tuple[Parts, tuple[Extension, ...]]:
+    """The registries, filled by the built-in plugins and by the extensions of the folders, each through the same hooks."""
+    from webui import plugins
+
+    parts, manager = built_in()
     extensions = plugins.load_extensions(parts, manager, paths.extensions) if with_extensions else ()
     for extension in extensions:
         if extension.error:

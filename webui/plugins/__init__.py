@@ -4,6 +4,9 @@ extension   what an extension says of itself (extension.toml)
 offers      what comes in through the hooks, and what is wrong with it
 containing  what an extension must not change, and how long it may take
 loading     all of them, one by one
+checking    one of them, for its author: all that is wrong with it
+making      a new one that works
+command     webui extensions
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,19 @@ class Extension:
     offers: tuple[str, ...] = ()
     """What came in with it: "sampler My Euler"."""
     error: str = ""
-    """Why it is switched off; "" when it runs."""
+    """Why it is switched off; "" when it runs, or was not asked to."""
     details: str = ""
     """The traceback behind the error, for its author."""
+    is_enabled: bool = True
+    """False: the user has disabled it, so nothing of it was imported in this run."""
+
+    @property
+    def is_running(self) -> bool:
+        return self.is_enabled and not self.error
+
+
+KEYS = ("name", "version", "contract", "description", "requirements", "permissions")
+"""Of a manifest."""
 
 
 def read_manifest(path: Path) -> Extension:
@@ -44,6 +55,25 @@ def read_manifest(path: Path) -> Extension:
 
     Raises:
         PluginError: it cannot be read, a field is missing or of another kind, or it was written for another contract.
+    """
+    values = values_of(path)
+    for problem in problems_of(values, path.parent.name):
+        raise PluginError(problem)
+    return Extension(
+        name=values["name"],
+        version=values["version"],
+        folder=path.parent,
+        description=values.get("description", ""),
+        requirements=tuple(values.get("requirements", ())),
+        permissions=tuple(values.get("permissions", ())),
+    )
+
+
+def values_of(path: Path) -> dict[str, Any]:
+    """What stands in an extension.toml, unchecked.
+
+    Raises:
+        PluginError: it is missing, too large or not TOML.
     """
     folder = path.parent.name
     if not path.is_file():
@@ -53,36 +83,31 @@ def read_manifest(path: Path) -> Extension:
             text = file.read(BYTES + 1)
         if len(text) > BYTES:
             raise PluginError(f"{folder}/{MANIFEST} is larger than {BYTES:,} bytes.")
-        values = tomllib.loads(text.decode("utf-8"))
+        return tomllib.loads(text.decode("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise PluginError(f"{folder}/{MANIFEST} cannot be read: {error}") from error
+
+
+def problems_of(values: dict[str, Any], folder: str) -> Iterator[str]:
+    """A sentence for each thing for which an extension with such a manifest is not loaded."""
+    named = True
     for key in ("name", "version", "contract"):
         if not isinstance(values.get(key), str):
-            raise PluginError(f'{folder}/{MANIFEST} needs a line {key} = "...".')
-    if not NAME.fullmatch(values["name"]):
-        raise PluginError(
+            named = named and key != "name"
+            yield f'{folder}/{MANIFEST} needs a line {key} = "...".'
+    if named and not NAME.fullmatch(values["name"]):
+        yield (
             f"{folder}/{MANIFEST} has the name {values['name'][:80]!r}. A name has up to 64 letters without accents, digits, "
             "dots, hyphens and underscores, and begins with a letter or a digit."
         )
-    if values["contract"] != VERSION:
-        raise PluginError(
-            f"{values['name']} needs contract {values['contract']}, this program has contract {VERSION}. "
+    if isinstance(values.get("contract"), str) and values["contract"] != VERSION:
+        yield (
+            f"{values['name'] if named else folder} needs contract {values['contract']}, this program has contract {VERSION}. "
             "It was switched off; everything else works."
         )
     if not isinstance(values.get("description", ""), str):
-        raise PluginError(f"{folder}/{MANIFEST}: description is to be text in quotes.")
-    return Extension(
-        name=values["name"],
-        version=values["version"],
-        folder=path.parent,
-        description=values.get("description", ""),
-        requirements=_texts(values, "requirements", folder),
-        permissions=_texts(values, "permissions", folder),
-    )
-
-
-def _texts(values: dict[str, Any], key: str, folder: str) -> tuple[str, ...]:
-    given = values.get(key, [])
-    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
-        raise PluginError(f'{folder}/{MANIFEST}: {key} is to be a list of texts, as in {key} = ["one", "two"].')
-    return tuple(given)
+        yield f"{folder}/{MANIFEST}: description is to be text in quotes."
+    for key in ("requirements", "permissions"):
+        given = values.get(key, [])
+        if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+            yield f'{folder}/{MANIFEST}: {key} is to be a list of texts, as in {key} = ["one", "two"].'

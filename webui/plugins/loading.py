@@ -34,6 +34,8 @@ class _Candidate:
     extension: Extension
     entry: importlib.metadata.EntryPoint | None = None
     attempt: Attempt[tuple[ModuleType, list[Offer]]] | None = None
+    faults: list[PluginError] | None = None
+    """Takes all that is wrong with its parts, for who looks it over; else the first switches it off."""
 
     @property
     def package(self) -> str:
@@ -48,20 +50,24 @@ def load_extensions(parts: Parts, plugins: pluggy.PluginManager, folders: Iterab
         parts: is filled. plugins: where those that run are registered.
         folders: extensions/ of the project, then of the data folder; of two of one name the first is loaded.
     """
-    around, found = Surroundings(), list(_found(folders))
-    names: dict[str, Extension] = {}
+    return _loaded(list(_found(folders)), parts, plugins)
+
+
+def look_over(parts: Parts, plugins: pluggy.PluginManager, folder: Path) -> tuple[Extension, list[PluginError]]:
+    """Load the extension of one folder as at start, and all that is wrong with it; it goes on behind the first fault."""
+    one = _in_folder(folder, "data")
+    one.faults = []
+    (extension,) = _loaded([one], parts, plugins)
+    return extension, one.faults
+
+
+def _loaded(found: list[_Candidate], parts: Parts, plugins: pluggy.PluginManager) -> tuple[Extension, ...]:
+    around, names = Surroundings(), dict[str, Extension]()
+    own = {name.casefold() for name, _ in plugins.list_name_plugin()}
     for one in found:
+        if not one.extension.error and (reason := _taken(one.extension, names, own)):
+            one.extension = _off(one.extension, PluginError(reason))
         if one.extension.error:
-            continue
-        first = names.setdefault(one.extension.name.casefold(), one.extension)
-        if first is not one.extension:
-            one.extension = _off(
-                one.extension,
-                PluginError(
-                    f"An extension called {first.name!r} is there already, in {_place(first)}; "
-                    f"the one in {_place(one.extension)} was left out."
-                ),
-            )
             continue
         one.attempt = Attempt(f"extension {one.extension.name}", lambda one=one: _load(one))  # type: ignore[misc]
         if one.attempt.is_over(PATIENCE):
@@ -69,16 +75,33 @@ def load_extensions(parts: Parts, plugins: pluggy.PluginManager, folders: Iterab
     return tuple(_taken_in(one, parts, plugins, around) for one in found)
 
 
+def _taken(extension: Extension, names: dict[str, Extension], own: set[str]) -> str:
+    """Why it cannot have its name; "" where it has it from now on."""
+    name = extension.name.casefold()
+    if name in own:
+        return f"{extension.name} is the name of a part of the program itself, so the extension needs another one."
+    first = names.setdefault(name, extension)
+    if first is extension:
+        return ""
+    return (
+        f"An extension called {first.name!r} is there already, in {_place(first)}; the one in {_place(extension)} was left out."
+    )
+
+
 def _found(folders: Iterable[Path]) -> Iterator[_Candidate]:
     for number, folder in enumerate(folders):
         origin = "project" if number == 0 else "data"
         for place in sorted(one for one in folder.glob("*") if _may_be_one(one)):
-            try:
-                yield _Candidate(replace(read_manifest(place / MANIFEST), origin=origin))
-            except PluginError as error:
-                yield _Candidate(_off(Extension(place.name, "", place, origin=origin), error))
+            yield _in_folder(place, origin)
     for entry in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
         yield _of_package(entry)
+
+
+def _in_folder(place: Path, origin: str) -> _Candidate:
+    try:
+        return _Candidate(replace(read_manifest(place / MANIFEST), origin=origin))
+    except PluginError as error:
+        return _Candidate(_off(Extension(place.name, "", place, origin=origin), error))
 
 
 def _may_be_one(place: Path) -> bool:
@@ -104,7 +127,7 @@ def _of_package(entry: importlib.metadata.EntryPoint) -> _Candidate:
 
 def _load(one: _Candidate) -> tuple[ModuleType, list[Offer]]:
     module = import_extension(one.extension, one.package) if one.entry is None else one.entry.load()
-    return module, offers_of(module, one.extension.name)
+    return module, offers_of(module, one.extension.name, one.faults)
 
 
 def _taken_in(one: _Candidate, parts: Parts, plugins: pluggy.PluginManager, around: Surroundings) -> Extension:
@@ -122,7 +145,9 @@ def _taken_in(one: _Candidate, parts: Parts, plugins: pluggy.PluginManager, arou
         return replace(_off(extension, error), details=attempt.details)
     module, offered = attempt.answer
     try:
-        take_in(parts, offered, extension.name)
+        take_in(parts, offered, extension.name, one.faults)
+        if one.faults:
+            return _off(extension, one.faults[0])
         plugins.register(module, name=extension.name)
     except (PluginError, ValueError) as error:
         return _off(extension, error)

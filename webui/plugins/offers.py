@@ -37,13 +37,22 @@ def manager() -> pluggy.PluginManager:
     return made
 
 
-def offers_of(plugin: Any, name: str) -> list[Offer]:
+def offers_of(plugin: Any, name: str, faults: list[PluginError] | None = None) -> list[Offer]:
     """All that a plugin (a module, or anything with hook implementations) offers.
+
+    Args:
+        faults: takes all that is wrong with the parts, for who looks an extension over; without it the first is raised.
 
     Raises:
         PluginError: it implements no hook, or one that does not exist, offers what is none, or raised on the way.
     """
     asked, offered = manager(), list[Offer]()
+
+    def refuse(error: PluginError) -> None:
+        if faults is None:
+            raise error
+        faults.append(error)
+
     try:
         asked.register(plugin, name=name)
         asked.check_pending()
@@ -51,50 +60,72 @@ def offers_of(plugin: Any, name: str) -> list[Offer]:
         raise PluginError(f"{name} has a hook that does not fit: {_of_hook(str(error))}") from error
     if not asked.get_hookcallers(plugin):
         raise PluginError(f"{name} implements no hook: mark its functions with @hookimpl, from webui.contract import hookimpl.")
-    for hook, register in _registers(offered).items():
+    for hook, register in _registers(offered, refuse).items():
         try:
             answers = getattr(asked.hook, hook)(register=register)
         except PluginError:
             raise
-        except (Exception, SystemExit) as error:
-            raise PluginError(f"{name} failed in {hook}: {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (it may raise anything, and is told)
+            told = PluginError(f"{name} failed in {hook}: {type(error).__name__}: {error}")
+            told.__cause__ = error  # its traceback is for the author
+            refuse(told)
+            continue
         if answers:
-            raise PluginError(f"{name}: {hook} is to call register(...) for each part, and answers nothing.")
+            refuse(PluginError(f"{name}: {hook} is to call register(...) for each part, and answers nothing."))
     return offered
 
 
-def take_in(parts: Parts, offered: Iterable[Offer], owner: str) -> None:
+def take_in(parts: Parts, offered: Iterable[Offer], owner: str, faults: list[PluginError] | None = None) -> None:
     """Add what a plugin offers; all of it or nothing.
+
+    Args:
+        faults: takes every name that is taken, as in offers_of.
 
     Raises:
         PluginError: a name is taken.
     """
-    try:
-        for offer in offered:
-            registry: Registry[Any] = getattr(parts, offer.registry)
+    found = list[PluginError]()
+    for offer in offered:
+        registry: Registry[Any] = getattr(parts, offer.registry)
+        try:
             registry.add(offer.part, owner)
-    except PluginError:
-        for registry in parts.registries():
-            registry.remove_owner(owner)
-        raise
+        except PluginError as error:
+            found.append(error)
+    if not found:
+        return
+    for registry in parts.registries():
+        registry.remove_owner(owner)
+    if faults is None:
+        raise found[0]
+    faults.extend(found)
 
 
-def _registers(offered: list[Offer]) -> dict[str, Callable[..., None]]:
-    """Hook to what its implementations call."""
+def _registers(offered: list[Offer], refuse: Callable[[PluginError], None]) -> dict[str, Callable[..., None]]:
+    """Hook to what its implementations call.
+
+    Args:
+        refuse: is told what is wrong with a part, which is left out then.
+    """
 
     def of(kind: type[Any], registry: str, what: str, takes: tuple[str, ...]) -> Callable[..., None]:
         def register(name: str, function: Any, **options: Any) -> None:
-            _check_name(what, name)
-            _check_function(f"The {what} {name!r}", function, takes)
-            _check_options(f"The {what} {name!r}", kind, options)
+            try:
+                _check_name(what, name)
+                _check_function(f"The {what} {name!r}", function, takes)
+                _check_options(f"The {what} {name!r}", kind, options)
+            except PluginError as error:
+                return refuse(error)
             offered.append(Offer(registry, kind(name, function, **options)))
 
         return register
 
     def family(row: Family) -> None:
-        if not isinstance(row, Family):
-            raise PluginError(f"A family is a webui.contract.parts.Family, not {_kind(row)}.")
-        _check_name("family", row.name)
+        try:
+            if not isinstance(row, Family):
+                raise PluginError(f"A family is a webui.contract.parts.Family, not {_kind(row)}.")
+            _check_name("family", row.name)
+        except PluginError as error:
+            return refuse(error)
         offered.append(Offer("families", row))
 
     return {

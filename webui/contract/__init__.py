@@ -1,9 +1,13 @@
 """What all rooms agree on, without torch, gradio or diffusers. An extension's author reads this folder first.
 
-from webui.contract import hookimpl
+from webui.contract import Choice, Range, hookimpl
 """
 
 import pluggy
+
+from webui.contract.options import Choice, Range
+
+__all__ = ["PROJECT", "VERSION", "Choice", "Range", "hookimpl"]
 
 PROJECT = "latent_webui"
 VERSION = "1"

@@ -209,6 +209,8 @@ class GenerationRequest:
     """Share of ancestral noise of samplers that have it; None: the sampler's own."""
     sampler_options: Mapping[str, Any] = Field(default_factory=dict)
     """Values of the sampler's own keyword-only parameters."""
+    schedule_options: Mapping[str, Any] = Field(default_factory=dict)
+    """Values of the schedule's own."""
     extras: Mapping[str, Any] = Field(default_factory=dict)
     """Values of extensions, by extension; read, not written."""
 

@@ -5,19 +5,19 @@ Nothing is drawn here, and no weights are read.
 
 from __future__ import annotations
 
-import inspect
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, get_type_hints
+from typing import Any
 
 from webui.checkpoints import memory
 from webui.checkpoints.catalog import Entry
 from webui.checkpoints.manager import Checkpoints
 from webui.contract.errors import CheckpointReadError, FieldError
+from webui.contract.options import parameters
 from webui.contract.parts import Family, Parts, SamplerPart
 from webui.contract.request import LAST_SEED, GenerationRequest
-from webui.engine import fit
+from webui.engine import fit, own_options
 from webui.engine.canvas import Pictures, no_pictures
 from webui.engine.enlarging import named
 from webui.engine.pictures import check_fits
@@ -130,9 +130,10 @@ def plan(request: GenerationRequest, checkpoints: Checkpoints, parts: Parts, pic
         if request.variation_seed < 0 and request.variation_strength
         else request.variation_seed,
         strength=request.strength if request.image and "strength" in family.inputs else 1.0,
+        sampler_options=own_options.of_sampler(sampler, request.sampler_options, parts),
+        schedule_options=own_options.of_schedule(request.schedule, sampler, request.schedule_options, parts, family),
         refiner=checkpoints.find(request.refiner).title if request.refiner else "",
     )
-    check_options(sampler, done.sampler_options)
     if done.refiner:
         fit.check_refiner(done, family, readable(checkpoints.find(done.refiner)))
     if done.has_hires:
@@ -249,6 +250,7 @@ def passes_of(request: GenerationRequest) -> tuple[Pass, ...]:
     if not request.has_hires:
         return (first,)
     growth = hires(request)
+    is_other = request.hires_schedule or (request.hires_sampler and request.schedule == "Automatic")
     again = replace(
         request,
         prompt=request.hires_prompt or request.prompt,
@@ -257,6 +259,7 @@ def passes_of(request: GenerationRequest) -> tuple[Pass, ...]:
         sampler=request.hires_sampler or request.sampler,
         sampler_options={} if request.hires_sampler else request.sampler_options,
         schedule=request.hires_schedule or request.schedule,
+        schedule_options={} if is_other else request.schedule_options,
         guidance=request.guidance if request.hires_guidance is None else request.hires_guidance,
         steps=request.hires_steps,
         strength=request.hires_strength,
@@ -305,24 +308,6 @@ def of_picture(request: GenerationRequest, batch: Batch, i: int) -> GenerationRe
 def sampler_options(sampler: SamplerPart, request: GenerationRequest) -> dict[str, Any]:
     """Keyword arguments for the sampler: its own options, and eta where it has one."""
     options = dict(request.sampler_options)
-    if request.eta is not None and "eta" in option_parameters(sampler):
+    if request.eta is not None and "eta" in parameters(sampler.function):
         options.setdefault("eta", request.eta)
     return options
-
-
-def option_parameters(sampler: SamplerPart) -> dict[str, inspect.Parameter]:
-    """A sampler's options are its keyword-only parameters."""
-    return {name: p for name, p in inspect.signature(sampler.function).parameters.items() if p.kind is p.KEYWORD_ONLY}
-
-
-def check_options(sampler: SamplerPart, options: Any) -> None:
-    """Raises FieldError for an option that the sampler does not have, or a value of another kind."""
-    known = option_parameters(sampler)
-    for name, value in options.items():
-        if name not in known:
-            has = f"It has {', '.join(known)}." if known else "It has none."
-            raise FieldError("sampler_options", f"{sampler.name} has no option {name!r}. {has}")
-        wanted = get_type_hints(sampler.function).get(name, float)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if (wanted is float and not number) or (wanted in (int, bool, str) and type(value) is not wanted):
-            raise FieldError("sampler_options", f"Option {name!r} of {sampler.name} must be {wanted.__name__}, not {value!r}.")

@@ -7,21 +7,27 @@ breaks that promise, ours keeps it and the docstring says how. "Automatic" is no
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from webui.contract.errors import PluginError, UnknownNameError
+from webui.contract.options import Range, parameters
 from webui.contract.parts import NoiseTable, SamplerPart, SchedulePart
 from webui.contract.registry import Registry
 from webui.engine import table as tables
 from webui.engine.strangers import called
 
 AUTOMATIC = "Automatic"
+Level = Annotated[float | None, Range(0.0001, 1000), "Empty: the checkpoint's own"]
+"""Where the ladder ends or begins; None: at the end of the checkpoint's own noise levels."""
+Shape = Annotated[float, Range(0.05, 5)]
+TrainedFor = Literal["sd1", "sdxl"]
+"""Whose published levels."""
 
 
 def uniform(steps: int, table: NoiseTable) -> list[float]:
@@ -97,7 +103,7 @@ def ddim(steps: int, table: NoiseTable) -> list[float]:
 
 
 def karras(
-    steps: int, table: NoiseTable, *, rho: float = 7.0, sigma_min: float | None = None, sigma_max: float | None = None
+    steps: int, table: NoiseTable, *, rho: Annotated[float, Range(1, 20)] = 7.0, sigma_min: Level = None, sigma_max: Level = None
 ) -> list[float]:
     """Equal steps of sigma^(1/rho): short steps where the noise is low.
 
@@ -108,19 +114,24 @@ def karras(
 
 
 def polyexponential(
-    steps: int, table: NoiseTable, *, rho: float = 1.0, sigma_min: float | None = None, sigma_max: float | None = None
+    steps: int,
+    table: NoiseTable,
+    *,
+    rho: Annotated[float, Range(0.1, 20)] = 1.0,
+    sigma_min: Level = None,
+    sigma_max: Level = None,
 ) -> list[float]:
     """A polynomial of degree rho in log sigma; rho 1 is exponential. Source: Crowson, k-diffusion."""
     low, high = (math.log(sigma) for sigma in _ends(table, sigma_min, sigma_max))
     return [*(math.exp(low + share**rho * (high - low)) for share in _spaced(1, 0, steps)), 0.0]
 
 
-def exponential(steps: int, table: NoiseTable, *, sigma_min: float | None = None, sigma_max: float | None = None) -> list[float]:
+def exponential(steps: int, table: NoiseTable, *, sigma_min: Level = None, sigma_max: Level = None) -> list[float]:
     """Equal steps of log sigma. Source: Crowson, k-diffusion, get_sigmas_exponential."""
     return polyexponential(steps, table, sigma_min=sigma_min, sigma_max=sigma_max)
 
 
-def kl_optimal(steps: int, table: NoiseTable, *, sigma_min: float | None = None, sigma_max: float | None = None) -> list[float]:
+def kl_optimal(steps: int, table: NoiseTable, *, sigma_min: Level = None, sigma_max: Level = None) -> list[float]:
     """Equal steps of atan(sigma).
 
     The levels at which the network is asked are those of A1111. It stops at sigma_min and leaves that noise in the
@@ -136,10 +147,10 @@ def beta(
     steps: int,
     table: NoiseTable,
     *,
-    alpha: float = 0.6,
-    beta: float = 0.6,
-    sigma_min: float | None = None,
-    sigma_max: float | None = None,
+    alpha: Shape = 0.6,
+    beta: Shape = 0.6,
+    sigma_min: Level = None,
+    sigma_max: Level = None,
 ) -> list[float]:
     """Quantiles of a beta distribution spread over sigma: most steps near both ends.
 
@@ -176,7 +187,7 @@ def align_your_steps(
     steps: int,
     table: NoiseTable,  # noqa: ARG001 - its levels are fixed
     *,
-    trained_for: str = "sd1",
+    trained_for: TrainedFor = "sd1",
 ) -> list[float]:
     """Eleven levels optimised for a family, log-linearly interpolated to any other number.
 
@@ -194,7 +205,7 @@ def align_your_steps_gits(
     steps: int,
     table: NoiseTable,  # noqa: ARG001 - its levels are fixed
     *,
-    trained_for: str = "sd1",
+    trained_for: TrainedFor = "sd1",
 ) -> list[float]:
     """As align_your_steps, with the levels of Chen et al. 2024, arXiv:2405.11326 (GITS)."""
     return _log_linear(_AYS_GITS, trained_for, steps)
@@ -204,7 +215,7 @@ def align_your_steps_32(
     steps: int,
     table: NoiseTable,  # noqa: ARG001 - its levels are fixed
     *,
-    trained_for: str = "sd1",
+    trained_for: TrainedFor = "sd1",
 ) -> list[float]:
     """As align_your_steps, from 32 levels that go down to 0.015, as Forge publishes them."""
     return _log_linear(_AYS_32, trained_for, steps)
@@ -247,7 +258,8 @@ def ladder(
     """
     part = resolve(sampler, name, schedules, family_schedule)
     asked = steps + 1 if sampler.discard_penultimate else steps
-    chosen = {key: value for key, value in (options or {}).items() if key in _options(part.function)}
+    known = parameters(part.function) if options else {}
+    chosen = {key: value for key, value in (options or {}).items() if key in known}
     with called(schedules, part.name):
         sigmas = torch.tensor([float(sigma) for sigma in part.function(asked, table, **chosen)], dtype=torch.float32)
     if len(sigmas) != asked + 1 or not bool(sigmas.isfinite().all()) or not bool((sigmas.diff() < 0).all()) or sigmas[-1] < 0:
@@ -256,11 +268,6 @@ def ladder(
             "Choose another schedule, or another number of steps."
         )
     return torch.cat([sigmas[:-2], sigmas[-1:]]) if sampler.discard_penultimate else sigmas
-
-
-def _options(function: Callable[..., object]) -> set[str]:
-    parameters = inspect.signature(function).parameters.values()
-    return {parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
 def _last(table: NoiseTable) -> int:

@@ -60,7 +60,9 @@ def begin(
         tile: pixels of a side that the autoencoder sees at once; 0: all.
     """
     family, sampler = model.family, parts.samplers[request.sampler]
-    sigmas = ladder(sampler, request.schedule, request.steps or 1, table, parts.schedules, family.schedule)
+    sigmas = ladder(
+        sampler, request.schedule, request.steps or 1, table, parts.schedules, family.schedule, request.schedule_options
+    )
     sigmas = sigmas if steps is None else sigmas[len(sigmas) - 1 - steps :]
     factor, channels = family.latent_factor, family.latent_channels
     size = (inputs.size[0] // factor, inputs.size[1] // factor)

@@ -13,9 +13,12 @@ import pluggy
 
 from webui.contract import PROJECT, hookspecs
 from webui.contract.errors import PluginError
+from webui.contract.options import options_of
 from webui.contract.parts import ConditionerPart, Family, Parts, SamplerPart, SchedulePart
 from webui.contract.registry import Registry
 
+WITH_OPTIONS = ("samplers", "schedules")
+"""Registries whose parts may have options of their own."""
 LETTERS = 80
 """That a name may have: it stands in menus and in pictures."""
 
@@ -111,6 +114,8 @@ def _registers(offered: list[Offer], refuse: Callable[[PluginError], None]) -> d
         def register(name: str, function: Any, **options: Any) -> None:
             try:
                 _check_name(what, name)
+                if registry in WITH_OPTIONS:
+                    _check_own_options(f"The {what} {name!r}", function, takes)
                 _check_function(f"The {what} {name!r}", function, takes)
                 _check_options(f"The {what} {name!r}", kind, options)
             except PluginError as error:
@@ -157,6 +162,26 @@ def _check_function(what: str, function: Any, takes: tuple[str, ...]) -> None:
         signature.bind(*takes)
     except TypeError as error:
         raise PluginError(f"{what} is called with ({', '.join(takes)}), but takes {signature}.") from error
+
+
+def _check_own_options(what: str, function: Any, takes: tuple[str, ...]) -> None:
+    """Raises PluginError where a keyword-only parameter can be no option, or nobody can tell which ones there are."""
+    try:
+        options_of(function)
+        signature = inspect.signature(function)
+    except PluginError as error:
+        raise PluginError(f"{what}: {error}") from error
+    except (TypeError, ValueError):
+        return  # written in C
+    for one in signature.parameters.values():
+        if one.kind in (one.VAR_KEYWORD, one.VAR_POSITIONAL):
+            stars = "**" if one.kind is one.VAR_KEYWORD else "*"
+            raise PluginError(
+                f"{what} takes {stars}{one.name}, which tells no names: it is to take ({', '.join(takes)}), and its own options "
+                "one by one behind a *."
+            )
+        if one.kind is one.KEYWORD_ONLY and one.default is one.empty:
+            raise PluginError(f"{what}: its option {one.name!r} needs a default.")
 
 
 def _check_options(what: str, kind: type[Any], options: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from webui.checkpoints.manager import Checkpoints
 from webui.checkpoints.model import Model
 from webui.checkpoints.tokenizer import tokenizer
+from webui.contract.options import parameters
 from webui.contract.parts import Conditioning, Parts
 from webui.engine.autoencoder import decoded, encode
 from webui.engine.conditioners.things import box_tokens
@@ -20,7 +21,6 @@ from webui.engine.conditioning import batched
 from webui.engine.denoiser import denoiser, network
 from webui.engine.generate import table_of
 from webui.engine.guidance import guide
-from webui.engine.plan import option_parameters
 from webui.verify.case import CONDITIONING, Case, CaseError, Check, as_tensor
 from webui.verify.items import box, conditioned
 
@@ -151,7 +151,7 @@ def _walk(values: Mapping[str, Any], x: Tensor, model: Model, parts: Parts) -> T
         negative, scale = conditioned(values["negative_inputs"], model, parts, count, size), float(values["guidance"])
     name = str(values["sampler"])
     sampler = parts.samplers[name if name in parts.samplers else f"k_{name}"]
-    options = {"eta": float(values["eta"])} if "eta" in option_parameters(sampler) and "eta" in values else {}
+    options = {"eta": float(values["eta"])} if "eta" in parameters(sampler.function) and "eta" in values else {}
     if values.get("eta") and not options:
         raise CaseError(f"The sampler {sampler.name} has no eta.")
     draws = iter(as_tensor(values["step_noise"], "step_noise") if "step_noise" in values else ())

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Annotated
 
 import numpy as np
 from torch import Tensor
 
+from webui.contract.options import Range
 from webui.contract.parts import Denoise, Noise
 
 
-def sample_lms(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Noise, *, order: int = 4) -> Tensor:  # noqa: ARG001
+def sample_lms(
+    denoise: Denoise,
+    x: Tensor,
+    sigmas: Tensor,
+    noise: Noise,  # noqa: ARG001
+    *,
+    order: Annotated[int, Range(1, 4)] = 4,
+) -> Tensor:
     """Adams-Bashforth: the polynomial through the last `order` slopes, integrated over the step.
 
     Args:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from torch import Tensor
 
+from webui.contract.options import Range
 from webui.contract.parts import Denoise, Noise
 from webui.engine.samplers.dpmpp import exponential_step
 
@@ -22,7 +23,7 @@ def sample_unipc(
     sigmas: Tensor,
     noise: Noise,  # noqa: ARG001
     *,
-    order: int = 3,
+    order: Annotated[int, Range(1, 3)] = 3,
     variant: Literal["bh1", "bh2"] = "bh1",
     lower_order_final: bool = True,
 ) -> Tensor:

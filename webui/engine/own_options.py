@@ -1,0 +1,72 @@
+"""What a request says of its sampler's and its schedule's own options: checked, and filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from webui.contract.errors import FieldError
+from webui.contract.options import NAMED, Option, checked, options_of, parameters
+from webui.contract.parts import Family, Parts, SamplerPart, SchedulePart
+from webui.contract.registry import Registry
+from webui.engine.schedules import AUTOMATIC, resolve
+from webui.engine.strangers import OURS
+
+
+def of_sampler(part: SamplerPart, given: Mapping[str, Any], parts: Parts) -> dict[str, Any]:
+    """Values of a sampler's options as the finished picture carries them.
+
+    All that an extension's sampler has, so that a picture is drawn the same when a later version has another default.
+    Of ours only what is asked: our defaults stay (a test holds them), and infotext stays short.
+
+    Raises:
+        FieldError: the sampler has no such option, or the value is of another kind or out of its range.
+    """
+    named = {name: value for name, value in given.items() if name in NAMED}
+    known = parameters(part.function)
+    for name, value in named.items():
+        if name not in known:
+            has = ", ".join(known)
+            words = f"{part.name} has no option {name!r}. {f'It has {has}.' if has else 'It has none.'}"
+            raise FieldError("sampler_options", words)
+        if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
+            raise FieldError("sampler_options", f"Option {name!r} of {part.name} must be float, not {value!r}.")
+    own = {name: value for name, value in given.items() if name not in NAMED}
+    return named | _filled(part, own, parts.samplers, "sampler_options")
+
+
+def of_schedule(name: str, sampler: SamplerPart, given: Mapping[str, Any], parts: Parts, family: Family) -> dict[str, Any]:
+    """As of_sampler, for the schedule that is named, or that Automatic stands for with this sampler and family."""
+    if name.casefold() in ("", AUTOMATIC.casefold()):
+        part = resolve(sampler, name, parts.schedules, family.schedule)
+    else:
+        part = parts.schedules[name]
+    return _filled(part, given, parts.schedules, "schedule_options")
+
+
+def _filled(part: SamplerPart | SchedulePart, given: Mapping[str, Any], registry: Registry[Any], field: str) -> dict[str, Any]:
+    options = options_of(part.function)
+    if given:
+        _refuse_others(part, options, given, registry, field)
+    values = checked(part.name, options, given, field)
+    if registry.owner(part.name) in OURS:
+        return values
+    return {option.name: values.get(option.name, option.default) for option in options}
+
+
+def _refuse_others(
+    part: SamplerPart | SchedulePart, options: Iterable[Option], given: Mapping[str, Any], registry: Registry[Any], field: str
+) -> None:
+    """Raises FieldError for an option that another part has: most likely the wrong one is chosen."""
+    own = {option.name for option in options}
+    for name in given:
+        if name in own:
+            continue
+        for other in registry:
+            if any(option.name == name for option in options_of(other.function)):
+                has = ", ".join(f"{option.name} ({option.range})" for option in options)
+                raise FieldError(
+                    field,
+                    f"{part.name} has no option {name!r}, which is one of {other.name}. "
+                    f"{f'It has {has}.' if has else 'It has none.'}",
+                )

@@ -154,6 +154,21 @@ def pair(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def json_object(text: str) -> dict[str, Any]:
+    """Named values in JSON."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)  # NaN, which JSON has not
+
+    try:
+        value = json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise Wrong('it must be named values in JSON, like {"push": 1.2}')
+    return value
+
+
 def json_list(text: str) -> list[Any]:
     """A list in JSON, or a file that holds one."""
     source = text

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from webui.contract.request import FILLS, RESIZE_MODES
-from webui.flag_kinds import Flag, existing, file, json_list, name, number, one_of, pair, whole, words
+from webui.flag_kinds import Flag, existing, file, json_list, json_object, name, number, one_of, pair, whole, words
 
 REQUEST = (
     Flag(("--negative", "--negative-prompt", "-n"), "what must not be seen", words, "TEXT", into="negative_prompt"),
     Flag(("--checkpoint", "--ckpt"), "name, title, file or hash", name, "NAME"),
     Flag(("--sampler", "--sampler-name"), "name of the sampler", name, "NAME"),
     Flag(("--schedule", "--scheduler"), "name of the schedule", name, "NAME"),
+    Flag(("--sampler-options",), 'the sampler\'s own options, like {"push": 1.2}', json_object, "JSON"),
+    Flag(("--schedule-options",), "the schedule's own", json_object, "JSON"),
     Flag(("--steps",), "number of steps", whole(), "N"),
     Flag(("--guidance", "--cfg-scale"), "how closely the picture follows the prompt", number, "X"),
     Flag(("--width", "-W"), "pixels", whole(), "N"),

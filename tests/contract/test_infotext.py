@@ -116,6 +116,7 @@ def some_request(rng: random.Random) -> GenerationRequest:
         eta=maybe(rng.random()),
         **some_inputs(rng),
         sampler_options=maybe({"s_churn": rng.random(), "order": 2, "variant": some_text(rng)}, {}),
+        schedule_options=maybe({"rho": rng.uniform(1, 20), "sigma_min": None, "variant": some_text(rng)}, {}),
         extras=maybe({"some extension": {"text": some_text(rng), "on": True}}, {}),
     )
 

@@ -222,6 +222,8 @@ def _fields(request: GenerationRequest) -> dict[str, str]:
             fields[key] = number(others.pop(option))
     if others:
         fields["Sampler options"] = json.dumps(others, ensure_ascii=False)
+    if request.schedule_options:
+        fields["Schedule options"] = json.dumps(dict(request.schedule_options), ensure_ascii=False)
     if request.extras:
         fields["Extensions"] = json.dumps(dict(request.extras), ensure_ascii=False)
     return fields
@@ -346,6 +348,10 @@ def to_request(
     if "width" not in values or "height" not in values:
         values = {name: value for name, value in values.items() if name not in ("width", "height")}
     values.update(sampling(infotext.fields, samplers, schedules, notes))
+    if infotext.fields.get("Sampler") and "sampler" not in values:
+        values.pop("sampler_options", None)  # of a sampler that is not here: whatever is chosen has others
+    if infotext.fields.get("Schedule type") and values.get("schedule", "Automatic") == "Automatic":
+        values.pop("schedule_options", None)
     hires_names(values, samplers, schedules, notes)
     used |= {"Sampler"}
     left = [key for key in infotext.fields if key not in used and not SILENT.match(key)]
@@ -388,7 +394,7 @@ def _candidates(infotext: Infotext, notes: list[str]) -> Iterator[tuple[str, str
         if value is not None:
             options[option] = value
             yield key, "sampler_options", {}
-    for key, name in (("Sampler options", "sampler_options"), ("Extensions", "extras")):
+    for key, name in (("Sampler options", "sampler_options"), ("Schedule options", "schedule_options"), ("Extensions", "extras")):
         if key in fields:
             found = _json_object(fields[key])
             if found is None:

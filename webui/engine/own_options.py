@@ -44,6 +44,33 @@ def of_schedule(name: str, sampler: SamplerPart, given: Mapping[str, Any], parts
     return _filled(part, given, parts.schedules, "schedule_options")
 
 
+def fitting(values: Mapping[str, Any], parts: Parts) -> tuple[dict[str, Any], list[str]]:
+    """What an infotext says, without the options that the parts of today do not have or take, each with a sentence.
+
+    Args:
+        values: fields of a request; sampler and schedule by the names that they are registered by, where they are there.
+    """
+    fitted, notes = dict(values), list[str]()
+    sampler = parts.samplers[values["sampler"]] if values.get("sampler") in parts.samplers else None
+    schedule = str(values.get("schedule", ""))
+    own = "" if schedule.casefold() == AUTOMATIC.casefold() else schedule
+    named = own or (sampler.ladder or sampler.schedule if sampler else "")
+    chosen = {"sampler_options": sampler, "schedule_options": parts.schedules[named] if named in parts.schedules else None}
+    for field, part in chosen.items():
+        if part is None or not isinstance(values.get(field), Mapping):
+            continue
+        fitted[field] = {}
+        known = parameters(part.function)
+        for name, value in values[field].items():
+            try:
+                if name not in NAMED or name not in known:
+                    checked(part.name, options_of(part.function), {name: value}, field)
+                fitted[field][name] = value
+            except FieldError as error:
+                notes.append(f"This option was left out: {error}")
+    return fitted, notes
+
+
 def _filled(part: SamplerPart | SchedulePart, given: Mapping[str, Any], registry: Registry[Any], field: str) -> dict[str, Any]:
     options = options_of(part.function)
     if given:

@@ -12,6 +12,7 @@ from typing import Any
 from webui.contract import infotext
 from webui.contract.errors import FieldError, WebUIError
 from webui.contract.request import enlarge_request_from, request_from, request_to_dict
+from webui.engine import own_options
 from webui.ui.controls import IN_PAGE, QUIET, Controls
 from webui.ui.fields import ENLARGING, FIELDS
 from webui.ui.quiet_gradio import gr
@@ -84,6 +85,8 @@ def offered(app: App, text: str) -> dict[str, Any]:
     said = infotext.read(text)
     parts = app.parts
     values, notes = infotext.to_request(said, parts.samplers.names(), parts.schedules.names(), app.inputs.has)
+    values, left_out = own_options.fitting(values, parts)
+    notes += left_out
     lines = text.strip().split("\n")
     words = lines[-1] if said.fields else ""
     whole = request_to_dict(request_from(values))

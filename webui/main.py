@@ -101,11 +101,14 @@ def built_in() -> tuple[Parts, PluginManager]:
 def find_parts(paths: Paths, with_extensions: bool = True) -> tuple[Parts, tuple[Extension, ...]]:
     """The registries, filled by the built-in plugins and by the extensions of the folders, each through the same hooks."""
     from webui import plugins
+    from webui.workspace.extensions import ExtensionSwitches
 
     parts, manager = built_in()
-    extensions = plugins.load_extensions(parts, manager, paths.extensions) if with_extensions else ()
+    if not with_extensions:
+        return parts, ()
+    extensions = plugins.load_extensions(parts, manager, paths.extensions, ExtensionSwitches(paths.switches_file).disabled)
     for extension in extensions:
-        if extension.error:
+        if extension.error and extension.is_enabled:
             _log.error("extension %s is switched off: %s", extension.name, extension.error)
             _log.debug("%s", extension.details)
     return parts, extensions
@@ -113,10 +116,13 @@ def find_parts(paths: Paths, with_extensions: bool = True) -> tuple[Parts, tuple
 
 def open_workspace(flags: Flags, takes_jobs: bool = True) -> App:
     """The handles that the edges receive; a command beside a running page takes no jobs."""
+    from webui import plugins
     from webui.workspace.app import open_app
 
     paths = paths_of(flags)
     parts, extensions = find_parts(paths, not flags.disable_all_extensions)
+    if flags.disable_all_extensions:  # told of, so that the one in the way can be disabled on the page
+        extensions = plugins.find_extensions(paths.extensions)
     return open_app(
         paths,
         parts,
@@ -127,6 +133,7 @@ def open_workspace(flags: Flags, takes_jobs: bool = True) -> App:
         checkpoint=flags.checkpoint,
         cpu_only=flags.cpu,
         takes_jobs=takes_jobs,
+        extensions_are_off=flags.disable_all_extensions,
     )
 
 
@@ -260,7 +267,10 @@ def run_list(flags: Flags) -> int:
             "samplers": app.parts.samplers.names(),
             "schedules": ["Automatic", *app.parts.schedules.names()],
             "families": [f"{row.name}  {row.about}" for row in app.parts.families],
-            "extensions": [f"{extension.name} {extension.version}  {extension.error}".rstrip() for extension in app.extensions],
+            "extensions": [
+                f"{one.name} {one.version}  {one.error or ('' if one.is_enabled else 'disabled')}".rstrip()
+                for one in app.extensions
+            ],
         }
     finally:
         app.close()

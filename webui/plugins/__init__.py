@@ -15,10 +15,10 @@ import pluggy
 
 from webui.contract.parts import Parts
 from webui.plugins.extension import Extension
-from webui.plugins.loading import load_extensions
+from webui.plugins.loading import find_extensions, load_extensions
 from webui.plugins.offers import manager, offers_of, take_in
 
-__all__ = ["Extension", "fill", "load_extensions", "manager"]
+__all__ = ["Extension", "fill", "find_extensions", "load_extensions", "manager"]
 
 
 def fill(parts: Parts, plugins: pluggy.PluginManager, name: str) -> None:

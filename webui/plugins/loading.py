@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -43,14 +43,25 @@ class _Candidate:
         return "webui_extension_" + "".join(c if c.isalnum() else "_" for c in self.extension.name)
 
 
-def load_extensions(parts: Parts, plugins: pluggy.PluginManager, folders: Iterable[Path]) -> tuple[Extension, ...]:
+def find_extensions(folders: Iterable[Path]) -> tuple[Extension, ...]:
+    """What there is, as the manifests tell it; nothing of it is imported."""
+    return tuple(replace(one.extension, is_enabled=False) for one in _found(folders))
+
+
+def load_extensions(
+    parts: Parts, plugins: pluggy.PluginManager, folders: Iterable[Path], disabled: Collection[str] = ()
+) -> tuple[Extension, ...]:
     """Load every extension of the folders, then those of installed packages. A failing one comes back with its error.
 
     Args:
         parts: is filled. plugins: where those that run are registered.
         folders: extensions/ of the project, then of the data folder; of two of one name the first is loaded.
+        disabled: names, in any case of letters, of which nothing is imported.
     """
-    return _loaded(list(_found(folders)), parts, plugins)
+    found, off = list(_found(folders)), {name.casefold() for name in disabled}
+    for one in found:
+        one.extension = replace(one.extension, is_enabled=one.extension.name.casefold() not in off)
+    return _loaded(found, parts, plugins)
 
 
 def look_over(parts: Parts, plugins: pluggy.PluginManager, folder: Path) -> tuple[Extension, list[PluginError]]:
@@ -65,6 +76,8 @@ def _loaded(found: list[_Candidate], parts: Parts, plugins: pluggy.PluginManager
     around, names = Surroundings(), dict[str, Extension]()
     own = {name.casefold() for name, _ in plugins.list_name_plugin()}
     for one in found:
+        if not one.extension.is_enabled:
+            continue
         if not one.extension.error and (reason := _taken(one.extension, names, own)):
             one.extension = _off(one.extension, PluginError(reason))
         if one.extension.error:
@@ -101,7 +114,7 @@ def _in_folder(place: Path, origin: str) -> _Candidate:
     try:
         return _Candidate(replace(read_manifest(place / MANIFEST), origin=origin))
     except PluginError as error:
-        return _Candidate(_off(Extension(place.name, "", place, origin=origin), error))
+        return _Candidate(_off(Extension(_legible(place.name), "", place, origin=origin), error))
 
 
 def _may_be_one(place: Path) -> bool:
@@ -142,7 +155,7 @@ def _taken_in(one: _Candidate, parts: Parts, plugins: pluggy.PluginManager, arou
     around.restore(extension.folder, one.package)
     if attempt.error is not None or attempt.answer is None:
         error = attempt.error or PluginError(f"{extension.name} ended without a word.")
-        return replace(_off(extension, error), details=attempt.details)
+        return replace(_off(extension, error), details=_legible(attempt.details))
     module, offered = attempt.answer
     try:
         take_in(parts, offered, extension.name, one.faults)
@@ -156,7 +169,12 @@ def _taken_in(one: _Candidate, parts: Parts, plugins: pluggy.PluginManager, arou
 
 def _off(extension: Extension, error: BaseException) -> Extension:
     words = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
-    return replace(extension, error=words)
+    return replace(extension, error=_legible(words))
+
+
+def _legible(text: str) -> str:
+    """Without the halves of letters that stand for a file name's bytes where these are no UTF-8: nothing could write them."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _place(extension: Extension) -> str:

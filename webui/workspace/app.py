@@ -22,6 +22,7 @@ from webui.engine.sizes import Size
 from webui.engine.watch import Observer, Unobserved
 from webui.plugins import Extension
 from webui.workspace import drawing
+from webui.workspace.extensions import ExtensionSwitches
 from webui.workspace.gallery import Gallery
 from webui.workspace.inputs import Inputs, names_in
 from webui.workspace.live import Live
@@ -43,6 +44,7 @@ class App:
     shelf: Shelf
     queue: JobQueue
     live: Live
+    switches: ExtensionSwitches
     extensions: tuple[Extension, ...] = ()
 
     @property
@@ -124,6 +126,7 @@ def open_app(
     checkpoint: str = "",
     cpu_only: bool = False,
     takes_jobs: bool = True,
+    extensions_are_off: bool = False,
 ) -> App:
     """Open the workspace in a data folder.
 
@@ -132,6 +135,7 @@ def open_app(
         more_models: further folders laid out like models/.
         checkpoint: the one to start with; "" is the one of last time.
         takes_jobs: whether to go on with the jobs of last time and take new ones (not beside a running page).
+        extensions_are_off: none was loaded in this run, whatever the user has enabled.
     """
     settings = SettingsStore(paths.settings_file)
     shelf = Shelf([*paths.models, *more_models])
@@ -162,4 +166,5 @@ def open_app(
     if takes_jobs:
         inputs.forget(names_in(job.request for job in queue.jobs()))
     live = Live(checkpoints, parts, queue, inputs)
-    return App(paths, parts, settings, checkpoints, gallery, inputs, shelf, queue, live, extensions)
+    switches = ExtensionSwitches(paths.switches_file, extensions_are_off)
+    return App(paths, parts, settings, checkpoints, gallery, inputs, shelf, queue, live, switches, extensions)

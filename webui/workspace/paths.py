@@ -37,5 +37,10 @@ class Paths:
         return self.data / "state"
 
     @property
+    def switches_file(self) -> Path:
+        """Which extensions are disabled."""
+        return self.state / "extensions.json"
+
+    @property
     def settings_file(self) -> Path:
         return self.data / "settings.json"

@@ -102,7 +102,7 @@ def router(app: App, access: Access) -> APIRouter:
                 "commit_hash": "",
                 "version": e.version,
                 "commit_date": 0,
-                "enabled": not e.error,
+                "enabled": e.is_running,
             }
             for e in app.extensions
         ]

@@ -9,7 +9,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webui import __version__
-from webui.api import a1111, errors, files, jobs, live, login
+from webui.api import a1111, errors, extensions, files, jobs, live, login, schema
 from webui.api.access import Access
 from webui.api.guard import Guard
 from webui.workspace.app import App
@@ -42,8 +42,10 @@ def build(app: App, access: Access) -> FastAPI:
     server.include_router(login.router(access))
     server.include_router(jobs.router(app, access))
     server.include_router(files.router(app, access))
+    server.include_router(extensions.router(app, access))
     server.include_router(live.router(app))
     server.include_router(a1111.router(app, access))
+    schema.install(server, app.parts)
     # The last one added is the outermost: Guard sees a request first.
     server.add_middleware(errors.Calm)
     server.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)

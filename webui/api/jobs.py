@@ -20,6 +20,7 @@ from starlette.responses import Response, StreamingResponse
 from webui.api.access import Access
 from webui.api.guard import must_change
 from webui.api.pictures import with_names
+from webui.api.schema import part_row
 from webui.api.threads import waiting
 from webui.checkpoints.catalog import Entry
 from webui.contract.errors import CheckpointError, FieldError
@@ -122,6 +123,16 @@ def router(app: App, access: Access) -> APIRouter:
     def tokens(text: str = "") -> dict[str, int]:
         used, room = app.count_tokens(text)
         return {"used": used, "room": room}
+
+    @routes.get("/samplers")
+    def samplers() -> list[dict[str, Any]]:
+        """Each with its own options: what sampler_options of a request may name."""
+        return [part_row(part) for part in app.parts.samplers]
+
+    @routes.get("/schedules")
+    def schedules() -> list[dict[str, Any]]:
+        """As samplers, for schedule_options. Automatic stands for one of them."""
+        return [part_row(part) for part in app.parts.schedules]
 
     @routes.get("/checkpoints")
     def checkpoints() -> list[dict[str, Any]]:

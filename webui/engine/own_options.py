@@ -51,21 +51,24 @@ def fitting(values: Mapping[str, Any], parts: Parts) -> tuple[dict[str, Any], li
         values: fields of a request; sampler and schedule by the names that they are registered by, where they are there.
     """
     fitted, notes = dict(values), list[str]()
-    sampler = parts.samplers[values["sampler"]] if values.get("sampler") in parts.samplers else None
+    name = str(values.get("sampler", ""))
+    sampler = parts.samplers[name] if name in parts.samplers else None
     schedule = str(values.get("schedule", ""))
     own = "" if schedule.casefold() == AUTOMATIC.casefold() else schedule
     named = own or (sampler.ladder or sampler.schedule if sampler else "")
-    chosen = {"sampler_options": sampler, "schedule_options": parts.schedules[named] if named in parts.schedules else None}
+    chosen: dict[str, SamplerPart | SchedulePart | None] = {"sampler_options": sampler, "schedule_options": None}
+    if named in parts.schedules:
+        chosen["schedule_options"] = parts.schedules[named]
     for field, part in chosen.items():
         if part is None or not isinstance(values.get(field), Mapping):
             continue
         fitted[field] = {}
         known = parameters(part.function)
-        for name, value in values[field].items():
+        for option, value in values[field].items():
             try:
-                if name not in NAMED or name not in known:
-                    checked(part.name, options_of(part.function), {name: value}, field)
-                fitted[field][name] = value
+                if option not in NAMED or option not in known:
+                    checked(part.name, options_of(part.function), {option: value}, field)
+                fitted[field][option] = value
             except FieldError as error:
                 notes.append(f"This option was left out: {error}")
     return fitted, notes

@@ -65,6 +65,9 @@ class Shared(BaseModel):
     save_images: bool | None = None
     force_task_id: str | None = None
     infotext: str | None = None
+    sampler_options: dict[str, Any] | None = None
+    """Beyond the convention, with the next: the own options of a sampler (of an extension), as /api/v1/samplers lists them."""
+    schedule_options: dict[str, Any] | None = None
 
 
 class Txt2Img(Shared):
@@ -176,9 +179,10 @@ def ordered(app: App, body: Shared, more: Mapping[str, Any], theirs: Mapping[str
         values[field] = max(0, values.get(field, 0))  # -1 is off
     sampler, schedule = names(app.parts, body.sampler_name or body.sampler_index or "", body.scheduler or "")
     values |= {"sampler": sampler, "schedule": schedule}
-    options = _churn(app, body, sampler, values.get("checkpoint", ""))
+    options = {**(body.sampler_options or {}), **_churn(app, body, sampler, values.get("checkpoint", ""))}
+    own = {"sampler_options": options, "schedule_options": body.schedule_options or {}}
     try:
-        request = request_from(values | ({"sampler_options": options} if options else {}) | dict(more))
+        request = request_from(values | own | dict(more))
     except FieldError as error:
         raise renamed(error, (THEIRS | dict(theirs or {})).get(error.field, error.field)) from None
     save = bool(body.save_images) and not body.do_not_save_samples

@@ -15,7 +15,6 @@ from tests.conftest import POCKET
 from tests.training.small import write_teacher
 from webui.contract.errors import StartError, UnknownNameError
 from webui.contract.request import GenerationRequest
-from webui.training import distilling
 from webui.training.artist import Artist
 from webui.training.loop import read_state
 from webui.training.options import MODELS, TrainOptions
@@ -32,15 +31,6 @@ def quiet(text: str) -> None:
 def run(state: Path, stage: str = "", should_stop=lambda: False, **changes) -> bool:
     asked = {"device": "cpu", "threads": 1, "scenes": SCENES, "batch": 2, "samples": 2 * STEPS}
     return TurboRecipe(TrainOptions(state=state, stage=stage, **(asked | changes)), quiet, should_stop).run()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short():
-    """The matcher learns alone for two steps."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distilling, "MATCH_STEPS", 2)
-        patch.setattr(distilling, "MATCH_BATCH", 3)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +72,7 @@ def test_a_student_begins_as_its_teacher_and_moves(trained, teacher):
     assert 1e-4 < moved < 0.02
 
 
-@pytest.mark.parametrize("without", [("adversarial",), ("distillation",), ("text",), ("ahead",), ("match",)])
+@pytest.mark.parametrize("without", [("adversarial",), ("distillation",), ("text",)])
 def test_each_part_can_be_left_out(without, trained, encoded, teacher):
     assert run(encoded, "unet", base=teacher, without=without)
     state = read_state(encoded / "unet.pt")
@@ -90,8 +80,6 @@ def test_each_part_can_be_left_out(without, trained, encoded, teacher):
     assert has_words == (without != ("text",))
     learnt = any(entry["step"] for entry in state["critic"]["optimiser"]["state"].values())
     assert learnt == (without != ("adversarial",))
-    has_matched = any(entry["step"] for entry in state["matcher"]["optimiser"]["state"].values())
-    assert has_matched == (without != ("match",))
     whole = read_state(trained / "unet.pt")["average"]
     assert not all(map(torch.equal, whole, state["average"])), "the student learns otherwise without it"
 

@@ -2,8 +2,7 @@
 
 The student starts from the teacher's weights. It is drawn one of its four times, of which the last is pure noise, and
 denoises the noised picture in one go. It learns from two: an adversary says whether that looks real, and the teacher,
-to which the student's own picture is shown noised again, says what it would have drawn instead. Beyond the paper there are two
-more, see `_ahead` and webui.training.matcher.
+to which the student's own picture is shown noised again, says what it would have drawn instead.
 
 Source: Sauer et al. 2023, "Adversarial diffusion distillation", arXiv:2311.17042; equation numbers below are its.
 """
@@ -28,7 +27,6 @@ from webui.checkpoints.tokenizer import END
 from webui.contract.errors import StartError
 from webui.training.critic import Critic, Features, JudgeFeatures, TeacherFeatures
 from webui.training.loop import Arithmetic, Learner, draws, learn, read_state, write_state
-from webui.training.matcher import Matcher, told
 from webui.training.networks import SCALE, Autoencoder, TextEncoder, UNet
 from webui.training.options import Goal
 from webui.training.scenes import padded
@@ -48,11 +46,7 @@ LARGEST = 5.0
 """Latents of the teacher's answers are held to it: with guidance its first guesses at pure noise go far beyond any picture."""
 AHEAD = 1.5
 """Weight of the student's own further steps, in what it draws of pure noise."""
-MATCH = 0.2
-"""Weight of what the matcher says, see webui.training.matcher."""
-MATCH_STEPS, MATCH_BATCH = 1000, 64
-"""Steps in which the matcher learns alone before the student begins."""
-PARTS = ("adversarial", "distillation", "text", "ahead", "match")
+PARTS = ("adversarial", "distillation", "text", "ahead")
 FEATURES = ("teacher", "judge")
 
 
@@ -168,14 +162,9 @@ def train_turbo(
     with torch.no_grad():
         probe = features.maps(torch.zeros(1, *latents.shape[1:], device=arithmetic.device), unasked, torch.Generator())
     critic = Critic(probe, 0 if "text" in how.without else unasked.shape[-1])
-    matcher = Matcher(probe, 2 * unasked.shape[-1])
     if (state := read_state(state_file)) is not None:
         learner.load(state)
         critic.load(state["critic"])
-    if state is not None and "matcher" in state:
-        matcher.load(state["matcher"])
-    elif "match" not in how.without:
-        _learn_to_match(matcher, teacher, features, latents, tokens, unasked, arithmetic, say)
     often = np.asarray(OFTEN) / sum(OFTEN)
     heard: list[Tensor] = []
 
@@ -199,20 +188,18 @@ def train_turbo(
         total = untold
         if "adversarial" not in how.without:
             is_told = "text" not in how.without
-            heard_of = context if is_told else unasked.expand(batch, -1, -1)
-            score, own = _opposed(critic, features, drawn, z, heard_of, words, shown, generator, is_told)
+            told = context if is_told else unasked.expand(batch, -1, -1)
+            score, own = _opposed(critic, features, drawn, z, told, words, shown, generator, is_told)
             heard.append(own)
             total = total - score
         if "distillation" not in how.without:
             total = total + DISTILLATION * _distance(teacher, drawn, context, unasked, how.guidance, noise(), rng, arithmetic)
         if "ahead" not in how.without:
             total = total + AHEAD * _ahead(teacher, student, x, drawn, context, shown, arithmetic)
-        if "match" not in how.without:
-            total = total - MATCH * _matched(matcher, features, drawn, z, unasked, told_of(context, ids), generator)
         return (total * evenly(teacher.alphas[t])).mean()
 
     def save() -> None:
-        write_state(state_file, learner.state() | {"critic": critic.state(), "matcher": matcher.state()})
+        write_state(state_file, learner.state() | {"critic": critic.state()})
 
     def about() -> str:
         words = f"loss of the adversary {torch.stack(heard).mean().item():.3f}" if heard else ""
@@ -254,53 +241,6 @@ def _opposed(
     return critic.score(of_drawn, of_real, words, shown), own
 
 
-def _learn_to_match(
-    matcher: Matcher,
-    teacher: Teacher,
-    features: Features,
-    latents: NDArray,
-    tokens: NDArray,
-    unasked: Tensor,
-    arithmetic: Arithmetic,
-    say: Callable[[str], None],
-) -> None:
-    """The matcher alone, with real pictures only."""
-    found: list[Tensor] = []
-    for step in range(MATCH_STEPS):
-        rng, generator = draws(SEED + 1, step)
-        picked = rng.integers(0, len(latents), MATCH_BATCH)
-        z = torch.from_numpy(latents[picked].astype(np.float32)).to(arithmetic.device)
-        ids = tokens[picked, rng.integers(0, tokens.shape[1], MATCH_BATCH)]
-        with torch.no_grad():
-            words = told_of(teacher.context(ids), ids)
-            maps = features.maps(z, unasked.expand(MATCH_BATCH, -1, -1), generator)
-        found.append(matcher.learn(maps, words))
-        if step % 100 == 99:
-            say(f"matcher: {torch.stack(found[-100:]).mean():.1%} of captions found, {step + 1} of {MATCH_STEPS} steps")
-
-
-def _matched(
-    matcher: Matcher, features: Features, drawn: Tensor, real: Tensor, unasked: Tensor, words: Tensor, generator: torch.Generator
-) -> Tensor:
-    """One step of the matcher; then (B,) how well the drawn latents fit their captions. The frozen network is not told of them:
-    its maps would give the captions away."""
-    blank = unasked.expand(len(real), -1, -1)
-    with torch.no_grad():
-        maps = features.maps(real, blank, generator)
-    matcher.learn(maps, words)
-    return matcher.fits(features.maps(drawn, blank, generator), words)
-
-
-def told_of(context: Tensor, ids: NDArray) -> Tensor:
-    """What the matcher is told: (B, 2 W)."""
-    return told(context, _heard(ids).to(context))
-
-
-def _heard(ids: NDArray) -> Tensor:
-    """(B, 77) whether it is the start, a word or the first end."""
-    return torch.from_numpy((ids == END).cumsum(1) <= 1)
-
-
 def _features(name: str, teacher: Teacher, arithmetic: Arithmetic, tiny: Path) -> Features:
     if name == "teacher":
         return TeacherFeatures(teacher.unet, teacher.alphas, arithmetic)
@@ -314,7 +254,7 @@ def _features(name: str, teacher: Teacher, arithmetic: Arithmetic, tiny: Path) -
 
 def _means(context: Tensor, ids: NDArray) -> Tensor:
     """(B, W) the mean over start, words and the first end."""
-    heard = _heard(ids).to(context)
+    heard = torch.from_numpy((ids == END).cumsum(1) <= 1).to(context)
     return (context * heard[:, :, None]).sum(1) / heard.sum(1, keepdim=True)
 
 

@@ -40,7 +40,7 @@ ROOM = {False: 4.0, True: 12.0}
 """Gigabytes that a first install takes, without and with the libraries of an NVIDIA card."""
 PYTORCH_CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 """PyTorch's own address for builds without CUDA, as its page "Start locally" gives it."""
-COMMANDS = ("generate", "train", "evaluate", "bench", "list")
+COMMANDS = ("generate", "upscale", "train", "evaluate", "bench", "verify", "list", "extensions", "fetch")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 NETWORK = re.compile(

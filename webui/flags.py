@@ -151,6 +151,8 @@ class Command:
     positional: str = ""
     """What follows the command's name; into options, but a prompt into the request."""
     is_needed: bool = False
+    then: str = ""
+    """A second word that may follow."""
     request: tuple[Flag, ...] = ()
     options: tuple[Flag, ...] = ()
 
@@ -194,6 +196,9 @@ COMMANDS: Mapping[str, Command] = {
     "bench": Command("measure the program's own speed", "name", options=(JSON, Flag(("--full",), "take longer, measure more"))),
     "verify": Command("compare what is computed with the releases' own numbers", "folder", is_needed=True),
     "list": Command("list what there is", "name", options=(JSON,)),
+    "extensions": Command(
+        "list extensions (list), make one (new NAME), or look one over (check PATH)", "action", then="name", options=(JSON,)
+    ),
     "fetch": Command("fetch a file that is not bundled; without a name, show which there are", "name"),
 }  # fmt: skip
 
@@ -263,9 +268,10 @@ class _Reader:
                 self.flags.update({alias: (flag, into) for flag in flags for alias in flag.names})
             return
         into = self.request if command.positional == "prompt" else self.options
-        if command.positional in into:
+        place = command.positional if command.positional not in into else command.then
+        if not place or place in into:
             stop(f"{word!r} is one word too many for webui {self.command}: put quotation marks around a text with blanks.")
-        into[command.positional] = word
+        into[place] = word
 
     def _flag(self, word: str) -> None:
         alias, equals, attached = word.partition("=")
@@ -285,7 +291,8 @@ class _Reader:
             near = difflib.get_close_matches(alias, self.flags, n=1, cutoff=0.8)
             say(f"unknown flag {alias}: ignored{f' (did you mean {near[0]}?)' if near else ''}.")
             command = COMMANDS.get(self.command)
-            if value is None and (command is None or command.positional in (self.request | self.options)):
+            last = (command.then or command.positional) if command else ""
+            if value is None and (command is None or last in (self.request | self.options)):
                 self._skip_value()
 
     def _value(self, flag: Flag, alias: str, value: str | None) -> str:
@@ -349,6 +356,7 @@ def help_text(command: str = "") -> str:
         row = COMMANDS[command]
         word = row.positional.upper()
         place = f" {word}" if row.is_needed or word == "PROMPT" else f" [{word}]" if word else ""
+        place += f" [{row.then.upper()}]" if row.then else ""
         head = [f"webui {command}{place} [flags]: {row.about}", ""]
         return "\n".join([*head, *_lines((*row.request, *row.options)), "", "The flags of webui --help are understood too.", ""])
     lines = ["webui [flags]: start the page", ""]

@@ -55,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         "bench": run_bench,
         "verify": run_verify,
         "list": run_list,
+        "extensions": run_extensions,
         "fetch": run_fetch,
     }
     try:
@@ -283,6 +284,23 @@ def run_list(flags: Flags) -> int:
     if target := flags.options.get("json"):
         Path(target).write_text(json.dumps(chosen, indent=1, ensure_ascii=False), encoding="utf-8")
     return 0
+
+
+def run_extensions(flags: Flags) -> int:
+    """webui extensions [list | new NAME | check PATH]."""
+    from webui.checkpoints.families import SD1
+    from webui.engine.trial import faults
+    from webui.plugins.command import Program, run
+
+    paths = paths_of(flags)
+    program = Program(
+        folders=paths.extensions,
+        constraints=paths.project / "constraints.txt",
+        find=lambda: find_parts(paths, not flags.disable_all_extensions),
+        built_in=built_in,
+        tries=lambda parts, name: faults(parts, name, SD1),
+    )
+    return run(flags.options, program)
 
 
 def run_fetch(flags: Flags) -> int:

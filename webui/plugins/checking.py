@@ -1,0 +1,135 @@
+"""One extension, looked over for its author: everything that is wrong with it, before a user meets it."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+import re
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pluggy
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from webui.contract.errors import PluginError, StartError
+from webui.contract.parts import Parts
+from webui.plugins.containing import Attempt
+from webui.plugins.extension import KEYS, MANIFEST, Extension, problems_of, values_of
+from webui.plugins.loading import LIMIT, look_over
+
+
+@dataclass(frozen=True)
+class Checked:
+    extension: Extension
+    """As it would be known after a start."""
+    problems: tuple[str, ...]
+    """A sentence each, those of the manifest first; () where nothing is wrong."""
+    details: str = ""
+    """The traceback of what it raised."""
+
+
+Try = Callable[[Parts, str], Iterable[PluginError]]
+"""(parts, name of an extension) -> what is wrong with its parts as soon as they are called."""
+
+
+def check(place: Path, parts: Parts, plugins: pluggy.PluginManager, pins: Mapping[str, str], tries: Try) -> Checked:
+    """Look over the extension of a folder: load it as at start, beside the parts that are there, and call what it offers.
+
+    Args:
+        place: its folder, or a file in it.
+        parts, plugins: of the program; filled with it where nothing of it is wrong.
+        pins: the versions that the program was tested with, by package; see pinned.
+        tries: calls its parts.
+
+    Raises:
+        StartError: there is no such folder.
+    """
+    folder = place.absolute() if place.is_dir() else place.absolute().parent
+    if not place.exists():
+        raise StartError(f"There is no folder {place}. Name the folder of an extension, the one with its {MANIFEST}.")
+    try:
+        values = values_of(folder / MANIFEST)
+    except PluginError as error:
+        return Checked(Extension(folder.name, "", folder, error=str(error)), (str(error),))
+    manifest = [*problems_of(values, folder.name), *_unknown_keys(values, folder.name)]
+    requirements = values.get("requirements")
+    needs = [text for text in requirements if isinstance(text, str)] if isinstance(requirements, list) else []
+    manifest += [problem for text in needs if (problem := requirement_problem(text, pins))]
+    extension, faults = look_over(parts, plugins, folder)
+    if not extension.error:
+        faults = _tried(extension.name, parts, tries)
+    details = extension.details or "".join(
+        "".join(traceback.format_exception(fault.__cause__)) for fault in faults if fault.__cause__
+    )
+    loading = [str(fault) for fault in faults] or [extension.error] * bool(extension.error)
+    return Checked(extension, tuple(dict.fromkeys([*manifest, *loading])), details)
+
+
+def _tried(name: str, parts: Parts, tries: Try) -> list[PluginError]:
+    attempt = Attempt(f"trial of {name}", lambda: list(tries(parts, name)))
+    if not attempt.is_over(LIMIT):
+        attempt.abandon()
+        return [PluginError(f"{name} had not come to an end after {LIMIT:g} seconds when its parts were tried.")]
+    if attempt.error is not None:
+        return [PluginError(f"{name} failed when its parts were tried: {type(attempt.error).__name__}: {attempt.error}")]
+    return attempt.answer or []
+
+
+def pinned(constraints: Path) -> dict[str, str]:
+    """Versions by package, as pip's constraint files have them; {} where there is no such file."""
+    if not constraints.is_file():
+        return {}
+    lines = (line.split("#")[0].strip() for line in constraints.read_text("utf-8").splitlines())
+    found = (re.fullmatch(r"([\w.-]+)==(\S+)", line) for line in lines)
+    return {canonicalize_name(match[1]): match[2] for match in found if match}
+
+
+def requirement_problem(text: str, pins: Mapping[str, str]) -> str:
+    """What is wrong with a package that an extension needs, on this machine; "" where it is there and fits."""
+    try:
+        needed = Requirement(text)
+    except InvalidRequirement as error:
+        return f"The requirement {text!r} is not written as pip names packages ({str(error).splitlines()[0]})."
+    name = canonicalize_name(needed.name)
+    if needed.marker and not needed.marker.evaluate():
+        return ""
+    try:
+        installed = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        installed = ""
+    pin = pins.get(name, "")
+    own = pin or (installed if name in _program_needs() else "")
+    if own and (needed.url or not needed.specifier.contains(own, prereleases=True)):
+        return (
+            f"The requirement {text!r} would change {name}, which the program needs in version {own}: "
+            "let the extension do with that one."
+        )
+    if not installed:
+        return (
+            f"The requirement {text!r} is not installed. With the program's Python: "
+            f'python -m pip install -c constraints.txt "{text}".'
+        )
+    if not needed.url and not needed.specifier.contains(installed, prereleases=True):
+        return f"The requirement {text!r} is not met: {name} is installed in version {installed}."
+    return ""
+
+
+def _program_needs() -> set[str]:
+    """Packages that the program itself names; torch among them, whose build depends on the machine, so that it has no pin."""
+    try:
+        lines = importlib.metadata.requires("latent-webui") or []
+    except importlib.metadata.PackageNotFoundError:
+        return set()
+    return {canonicalize_name(Requirement(line).name) for line in lines}
+
+
+def _unknown_keys(values: Mapping[str, object], folder: str) -> Iterator[str]:
+    for key in values:
+        if key in KEYS:
+            continue
+        near = difflib.get_close_matches(key, KEYS, 1)
+        hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(KEYS)}."
+        yield f"{folder}/{MANIFEST} has an unknown line {key}. {hint}"

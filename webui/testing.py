@@ -1,0 +1,39 @@
+"""For the tests of an extension: the whole program with it, and with no other."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from webui.contract.errors import PluginError
+from webui.main import built_in
+from webui.plugins.loading import look_over
+from webui.workspace.app import App, open_app
+from webui.workspace.paths import Paths
+
+
+@contextmanager
+def program(*folders: Path) -> Iterator[App]:
+    """The program on the processor with the extensions of these folders and no others, and the checkpoints that come with it.
+
+    Its data folder goes away afterwards; no page and no port is opened. See webui.workspace.app.App for what it can do:
+    generate(request) draws, parts has the registries.
+
+    Raises:
+        PluginError: one of them cannot be loaded; says why.
+    """
+    parts, plugins = built_in()
+    loaded = []
+    for folder in folders:
+        extension, faults = look_over(parts, plugins, folder.absolute())
+        if extension.error:
+            raise PluginError("\n".join(map(str, faults)) or extension.error)
+        loaded.append(extension)
+    with tempfile.TemporaryDirectory() as data:
+        app = open_app(Paths(Path(data)), parts, tuple(loaded), cpu_only=True, takes_jobs=False)
+        try:
+            yield app
+        finally:
+            app.close()

@@ -1,0 +1,235 @@
+"""docs/extensions.md: every command is typed, every example runs, and the signatures are those of the hooks."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import runpy
+import shlex
+import tomllib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.shared import ROOT
+from tests.turbo import write_pocket
+from webui.contract import PROJECT, hookspecs
+from webui.contract.parts import ConditionerPart, Inputs, Parts, SamplerPart, SchedulePart
+from webui.contract.request import GenerationRequest
+from webui.engine.schedules import ladder
+from webui.engine.table import NoiseTable
+from webui.flags import parse
+from webui.main import built_in, find_parts, main
+from webui.plugins.extension import KEYS, read_manifest
+from webui.testing import program
+from webui.workspace.app import App, open_app
+from webui.workspace.paths import Paths
+
+TEXT = (ROOT / "docs" / "extensions.md").read_text("utf-8")
+HOOKS = {name: hook for name, hook in vars(hookspecs).items() if hasattr(hook, f"{PROJECT}_spec")}
+MANIFEST = 'name = "documented"\nversion = "1"\ncontract = "1"\n'
+PARTS = {"register_samplers": SamplerPart, "register_schedules": SchedulePart, "register_conditioners": ConditionerPart}
+
+
+def section(title: str) -> str:
+    """What stands between a heading and the next one of any level."""
+    found = re.search(
+        rf"^##+ {re.escape(title)}\n(.*?)(?=^##|\Z)", re.sub(r"^# (?!Ext)", "#\u200b ", TEXT, flags=re.M), re.M | re.S
+    )
+    assert found, f"docs/extensions.md has no section {title}"
+    return found[1]
+
+
+def blocks(text: str, kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```", text, re.M | re.S)
+
+
+def of_hook(name: str) -> str:
+    return section(f"`{name}{inspect.signature(HOOKS[name]).replace(return_annotation=inspect.Signature.empty)}`".replace(
+        ": Callable[..., None]", "").replace(": 'Callable[..., None]'", ""))  # fmt: skip
+
+
+def called_as(hook: str) -> str:
+    """How an implementation calls register, made from the part that it makes of it."""
+    if hook == "register_families":
+        return "register(family)"
+    options = [
+        f"{field.name}={'()' if field.default == () else str(field.default) if field.default != '' else chr(34) * 2}"
+        for field in dataclasses.fields(PARTS[hook])
+        if field.name not in ("name", "function")
+    ]
+    what = hook.removeprefix("register_").removesuffix("s")
+    return f"register(name, {what}, *, {', '.join(options)})"
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def loaded(tmp_path: Path, code: str) -> Path:
+    folder = tmp_path / "documented"
+    folder.mkdir()
+    (folder / "extension.toml").write_text(MANIFEST)
+    (folder / "extension.py").write_text(code)
+    return folder
+
+
+def parts_with(tmp_path: Path, code: str) -> Parts:
+    (tmp_path / "extensions").mkdir()
+    loaded(tmp_path / "extensions", code)
+    parts, (extension,) = find_parts(Paths(tmp_path, project=tmp_path))
+    assert extension.error == ""
+    return parts
+
+
+def test_every_hook_has_a_section_and_every_section_a_hook() -> None:
+    documented = dict(re.findall(r"^### `(\w+)\((.*)\)`$", TEXT, re.M))
+    assert documented == {name: ", ".join(inspect.signature(hook).parameters) for name, hook in HOOKS.items()}
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_how_register_is_called_is_said_in_the_section_and_in_the_docstring_as_it_is(name: str) -> None:
+    assert flat(blocks(of_hook(name), "text")[0]) == called_as(name)
+    assert called_as(name) in flat(HOOKS[name].__doc__ or "")
+
+
+def test_the_manifest_shows_every_line_and_the_table_explains_them(tmp_path: Path) -> None:
+    text = section("The two files")
+    (tmp_path / "extension.toml").write_text(blocks(text, "toml")[0])
+    assert tuple(tomllib.loads(blocks(text, "toml")[0])) == KEYS
+    assert read_manifest(tmp_path / "extension.toml").name == "my-sampler"
+    assert tuple(re.findall(r"^\| `(\w+)` \|", text, re.M)) == KEYS
+
+
+def test_the_five_minutes_as_they_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = section("A sampler in the menu, in five minutes")
+    pictures = []
+    for kind, block in re.findall(r"^```(\w+)\n(.*?)^```", text, re.M | re.S):
+        if kind == "python":
+            (tmp_path / "extensions" / "my-sampler" / "extension.py").write_text(block)
+            continue
+        for line in block.splitlines():
+            words = shlex.split(line)
+            assert words[:2] == ["python", "launch.py"]
+            assert main([*words[2:], "--data-dir", str(tmp_path), "--cpu"]) == 0, line
+            printed = capsys.readouterr().out
+            if "list" in words:
+                assert "  My Sampler\n" in printed
+            elif "check" in words:
+                assert printed == "my-sampler 0.1 is all right. It offers:\n  sampler My Sampler\n"
+            elif "generate" in words:
+                pictures.append(Path(printed.strip()).read_bytes())
+    assert len(pictures) == 2 and pictures[0] != pictures[1]
+
+
+def test_every_other_command_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in re.findall(r"`webui ([^`]+)`", TEXT):
+        assert parse(shlex.split(words)).command == "extensions"
+    for flag in re.findall(r"`(--[a-z-]+)", TEXT):
+        words = [flag, "x"] if flag in ("--data-dir", "--json") else [flag]
+        parse(["extensions", *words])
+    assert capsys.readouterr().err == ""
+
+
+REQUEST = GenerationRequest(prompt="a red cube", checkpoint="pocket", steps=3, seed=5)
+
+
+def drawn(app: App, **fields: object) -> bytes:
+    return next(app.generate(replace(REQUEST, **fields))).image.tobytes()  # type: ignore[arg-type]
+
+
+def samplers_draw(tmp_path: Path, code: str) -> None:
+    with program(loaded(tmp_path, code)) as app:
+        without = drawn(app, sampler="Pushed Euler", schedule="Uniform", sampler_options={"push": 0.0})
+        euler, pushed = drawn(app, sampler="Euler", schedule="Uniform"), drawn(app, sampler="pushed_euler")
+        apart = [abs(a - b) for a, b in zip(without, euler, strict=True)]
+        assert max(apart) <= 2, "push 0 is Euler's method"
+        assert pushed == drawn(app, sampler="Pushed Euler", schedule="Karras", sampler_options={"push": 1.0}) != without
+
+
+def schedules_fall(tmp_path: Path, code: str) -> None:
+    parts = parts_with(tmp_path, code)
+    table = NoiseTable.from_family(parts.families["sd1"])
+    for steps in (1, 2, 20, 1000):
+        sigmas = ladder(parts.samplers["Euler"], "Halves", steps, table, parts.schedules, "Uniform")
+        assert sigmas[0] == table.sigmas[-1] and len(sigmas) == steps + 1
+    ratios = sigmas[1:-1] / sigmas[:-2]
+    assert torch.allclose(ratios, ratios[0].expand(len(ratios)), atol=1e-4)
+
+
+def conditioners_tell(tmp_path: Path, code: str) -> None:
+    parts = parts_with(tmp_path, code)
+    ours = built_in()[0].conditioners["text"].function
+    app = open_app(Paths(tmp_path / "data"), parts, checkpoint="pocket", cpu_only=True)
+    try:
+        with app.checkpoints.use() as model:
+            theirs = parts.conditioners["text-at-night"].function(REQUEST, model, False, Inputs())
+            asked = replace(REQUEST, prompt="a red cube, at night")
+            assert torch.equal(theirs.crossattn, ours(asked, model, False, Inputs()).crossattn)
+            assert not torch.equal(theirs.crossattn, ours(REQUEST, model, False, Inputs()).crossattn)
+    finally:
+        app.close()
+
+
+def families_draw(tmp_path: Path, code: str) -> None:
+    """A copy of the pocket of that name draws what the pocket draws of the same scene at night."""
+    for name in ("pocket", "pocket-night"):
+        folder = write_pocket(tmp_path / "data" / "models" / "Stable-diffusion", "pocket")
+        folder.rename(folder.with_name(f"{name}-copy"))
+    app = open_app(Paths(tmp_path / "data", tmp_path / "data"), parts_with(tmp_path, code), cpu_only=True)
+    try:
+        families = {entry.title.split()[0]: entry.family.name for entry in app.checkpoints.entries() if entry.family}
+        assert families == {"pocket-copy": "pocket", "pocket-night-copy": "night"}
+        night = drawn(app, checkpoint="pocket-night-copy")
+        assert (
+            night == drawn(app, checkpoint="pocket-copy", prompt="a red cube, at night") != drawn(app, checkpoint="pocket-copy")
+        )
+    finally:
+        app.close()
+
+
+RUNS: dict[str, Callable[[Path, str], None]] = {
+    "register_samplers": samplers_draw,
+    "register_schedules": schedules_fall,
+    "register_conditioners": conditioners_tell,
+    "register_families": families_draw,
+}
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_the_example_of_a_hook_works(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks(of_hook(name), "python")
+    assert f"def {name}({', '.join(inspect.signature(HOOKS[name]).parameters)}):" in code
+    RUNS[name](tmp_path, code)
+    (tmp_path / "checked").mkdir()
+    assert main(["extensions", "check", str(loaded(tmp_path / "checked", code)), "--data-dir", str(tmp_path)]) == 0
+    assert "documented 1 is all right" in capsys.readouterr().out
+
+
+def test_the_test_that_is_shown_passes_and_needs_the_extension(tmp_path: Path) -> None:
+    text = section("A sampler in the menu, in five minutes")
+    folder = loaded(tmp_path, blocks(text, "python")[0])
+    file = folder / "test_extension.py"
+    file.write_text(blocks(section("How to test one"), "python")[0])
+    runpy.run_path(str(file))["test_it_draws"]()
+    code = (folder / "extension.py").read_text()
+    (folder / "extension.py").write_text(code.replace('"My Sampler"', '"Another"'))
+    with pytest.raises(Exception, match="No sampler is called"):
+        runpy.run_path(str(file))["test_it_draws"]()
+
+
+def test_no_example_is_left_out() -> None:
+    """Each block in Python is in a section whose blocks are run above."""
+    sections = [of_hook(name) for name in HOOKS]
+    sections += [section("A sampler in the menu, in five minutes"), section("How to test one")]
+    assert sum(len(blocks(text, "python")) for text in sections) == len(blocks(TEXT, "python")) == len(sections)
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
+        assert (ROOT / "docs" / target).exists(), target
+    assert "docs/extensions.md" in (ROOT / "extensions" / "README.md").read_text()

@@ -146,8 +146,7 @@ def samplers_draw(tmp_path: Path, code: str) -> None:
     with program(loaded(tmp_path, code)) as app:
         without = drawn(app, sampler="Pushed Euler", schedule="Uniform", sampler_options={"push": 0.0})
         euler, pushed = drawn(app, sampler="Euler", schedule="Uniform"), drawn(app, sampler="pushed_euler")
-        apart = [abs(a - b) for a, b in zip(without, euler, strict=True)]
-        assert max(apart) <= 2, "push 0 is Euler's method"
+        assert apart(without, euler) < 0.1, "push 0 is Euler's method"
         assert pushed == drawn(app, sampler="Pushed Euler", schedule="Karras", sampler_options={"push": 1.0}) != without
 
 
@@ -185,11 +184,16 @@ def families_draw(tmp_path: Path, code: str) -> None:
         families = {entry.title.split()[0]: entry.family.name for entry in app.checkpoints.entries() if entry.family}
         assert families == {"pocket-copy": "pocket", "pocket-night-copy": "night"}
         night = drawn(app, checkpoint="pocket-night-copy")
-        assert (
-            night == drawn(app, checkpoint="pocket-copy", prompt="a red cube, at night") != drawn(app, checkpoint="pocket-copy")
-        )
+        asked, day = (drawn(app, checkpoint="pocket-copy", prompt=words) for words in ("a red cube, at night", "a red cube"))
+        # Not the same bytes: the arithmetic is chosen by the clock, for each family by itself, and may differ.
+        assert apart(night, asked) < 3 < 20 < apart(night, day)
     finally:
         app.close()
+
+
+def apart(one: bytes, other: bytes) -> float:
+    """Mean distance of two pictures, of 255."""
+    return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / len(one)
 
 
 RUNS: dict[str, Callable[[Path, str], None]] = {

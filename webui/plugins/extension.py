@@ -103,7 +103,7 @@ def problems_of(values: dict[str, Any], folder: str) -> Iterator[str]:
     if isinstance(values.get("contract"), str) and values["contract"] != VERSION:
         yield (
             f"{values['name'] if named else folder} needs contract {values['contract']}, this program has contract {VERSION}. "
-            "It was switched off; everything else works."
+            "It was switched off, everything else works; docs/extensions.md says how to move it."
         )
     if not isinstance(values.get("description", ""), str):
         yield f"{folder}/{MANIFEST}: description is to be text in quotes."

@@ -26,7 +26,8 @@ def test_a_request_read_back_from_the_controls_is_equal() -> None:
         soft=True, extend_left=8, extend_top=0, extend_right=64, extend_bottom=1, match_colours=True, depth_near=0.9,
         depth_far=0.1, hires_scale=1.5, hires_width=0, hires_height=700, hires_upscaler="Lanczos", hires_steps=4,
         hires_strength=0.4, hires_prompt="d", hires_negative_prompt="e", tile=256,
-        aesthetic_score=7.0, negative_aesthetic_score=1.5, long_prompt="Cut",
+        aesthetic_score=7.0, negative_aesthetic_score=1.5, long_prompt="Cut", sampler_options={"order": 2, "word": "ä"},
+        schedule_options={"rho": 3.5, "sigma_min": None},
     )  # fmt: skip
     assert request_of(list(FIELDS), values_of(asked)) == asked
 
@@ -100,3 +101,13 @@ def test_boxes_are_written_in_lines_with_blanks_or_commas_or_as_json() -> None:
         '[["17", 0.1, 0.2, 0.3, 0.4], [3, 0, 0, 1, 1]]',
     ):
         assert read(boxes=words).boxes == boxes
+
+
+def test_the_page_keeps_the_options_of_each_part_and_asks_with_those_of_the_chosen_one() -> None:
+    kept = '{"LMS": {"order": 2}, "UniPC": {"order": 1}}'
+    assert read(sampler="LMS", sampler_options=kept).sampler_options == {"order": 2}
+    assert read(sampler="Euler", sampler_options=kept).sampler_options == {}
+    assert read(schedule="Karras", schedule_options=kept).schedule_options == {}
+    assert read(sampler="LMS", sampler_options="").sampler_options == {}
+    with pytest.raises(FieldError, match=r"Sampler options 'torn' is not right. It must be a set of named values"):
+        read(sampler="LMS", sampler_options="torn")

@@ -35,13 +35,18 @@ def of_sampler(part: SamplerPart, given: Mapping[str, Any], parts: Parts) -> dic
     return named | _filled(part, own, parts.samplers, "sampler_options")
 
 
-def of_schedule(name: str, sampler: SamplerPart, given: Mapping[str, Any], parts: Parts, family: Family) -> dict[str, Any]:
-    """As of_sampler, for the schedule that is named, or that Automatic stands for with this sampler and family."""
-    if name.casefold() in ("", AUTOMATIC.casefold()):
-        part = resolve(sampler, name, parts.schedules, family.schedule)
-    else:
-        part = parts.schedules[name]
-    return _filled(part, given, parts.schedules, "schedule_options")
+def of_schedule(
+    name: str, sampler: SamplerPart, given: Mapping[str, Any], parts: Parts, family: Family
+) -> tuple[str, dict[str, Any]]:
+    """As of_sampler, for the schedule that is named, or that Automatic stands for with this sampler and family.
+
+    Returns:
+        the schedule's name and its options. Automatic stays where there are none; else they need the name that they belong to.
+    """
+    is_automatic = name.casefold() in ("", AUTOMATIC.casefold())
+    part = resolve(sampler, name, parts.schedules, family.schedule) if is_automatic else parts.schedules[name]
+    options = _filled(part, given, parts.schedules, "schedule_options")
+    return (AUTOMATIC if is_automatic and not options else part.name), options
 
 
 def fitting(values: Mapping[str, Any], parts: Parts) -> tuple[dict[str, Any], list[str]]:
@@ -51,8 +56,9 @@ def fitting(values: Mapping[str, Any], parts: Parts) -> tuple[dict[str, Any], li
         values: fields of a request; sampler and schedule by the names that they are registered by, where they are there.
     """
     fitted, notes = dict(values), list[str]()
-    name = str(values.get("sampler", ""))
-    sampler = parts.samplers[name] if name in parts.samplers else None
+    sampler: SamplerPart | None = None
+    if str(values.get("sampler", "")) in parts.samplers:
+        sampler = parts.samplers[str(values["sampler"])]
     schedule = str(values.get("schedule", ""))
     own = "" if schedule.casefold() == AUTOMATIC.casefold() else schedule
     named = own or (sampler.ladder or sampler.schedule if sampler else "")

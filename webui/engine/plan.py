@@ -116,11 +116,13 @@ def plan(request: GenerationRequest, checkpoints: Checkpoints, parts: Parts, pic
     width, height = fit.size(request, family, pictures)
     if family.enlarges > 1 and (request.width or width, request.height or height) != (width, height):
         notes += (f"{family.label} makes a picture {family.enlarges} times as large: {width} x {height}.",)
+    schedule, options = own_options.of_schedule(request.schedule, sampler, request.schedule_options, parts, family)
+    asked = _schedule(request.schedule, parts)  # which options of what Automatic stands for give a name
     done = replace(
         request,
         checkpoint=entry.title,
         sampler=sampler.name,
-        schedule=_schedule(request.schedule, parts),
+        schedule=schedule,
         steps=request.steps or family.steps,
         guidance=family.guidance if request.guidance is None else request.guidance,
         width=width,
@@ -131,7 +133,8 @@ def plan(request: GenerationRequest, checkpoints: Checkpoints, parts: Parts, pic
         else request.variation_seed,
         strength=request.strength if request.image and "strength" in family.inputs else 1.0,
         sampler_options=own_options.of_sampler(sampler, request.sampler_options, parts),
-        schedule_options=own_options.of_schedule(request.schedule, sampler, request.schedule_options, parts, family),
+        schedule_options=options,
+        hires_schedule=request.hires_schedule or ("Automatic" if request.hires_sampler and schedule != asked else ""),
         refiner=checkpoints.find(request.refiner).title if request.refiner else "",
     )
     if done.refiner:
@@ -250,7 +253,6 @@ def passes_of(request: GenerationRequest) -> tuple[Pass, ...]:
     if not request.has_hires:
         return (first,)
     growth = hires(request)
-    is_other = request.hires_schedule or (request.hires_sampler and request.schedule == "Automatic")
     again = replace(
         request,
         prompt=request.hires_prompt or request.prompt,
@@ -259,7 +261,7 @@ def passes_of(request: GenerationRequest) -> tuple[Pass, ...]:
         sampler=request.hires_sampler or request.sampler,
         sampler_options={} if request.hires_sampler else request.sampler_options,
         schedule=request.hires_schedule or request.schedule,
-        schedule_options={} if is_other else request.schedule_options,
+        schedule_options={} if request.hires_schedule else request.schedule_options,
         guidance=request.guidance if request.hires_guidance is None else request.hires_guidance,
         steps=request.hires_steps,
         strength=request.hires_strength,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from webui.contract.errors import CheckpointError
-from webui.ui.fields import ENLARGING, FIELDS
+from webui.ui.fields import ENLARGING, FIELDS, OWN
 from webui.ui.markup import html, offer
 from webui.ui.quiet_gradio import gr, without_stubs
 from webui.ui.reading import family_of, refiners, size_choices
@@ -86,6 +86,9 @@ def sampling_fields(tab: str, app: App, defaults: Mapping[str, Any], has_refiner
     made: Controls = {
         "sampler": choice(tab, "sampler", samplers, defaults.get("sampler")),
         "schedule": choice(tab, "schedule", schedules, "Automatic"),
+    }
+    made |= own_option_fields(tab, made)
+    made |= {
         "steps": amount(tab, "steps", 1, 100, defaults.get("steps", 20), 1),
         "guidance": amount(tab, "guidance", 0, 20, defaults.get("guidance", 7), 0.1),
     }
@@ -94,6 +97,20 @@ def sampling_fields(tab: str, app: App, defaults: Mapping[str, Any], has_refiner
         made["refiner"] = choice(tab, "refiner", [("None", ""), *refiners_of(app)], "")
         made["refiner_switch"] = amount(tab, "refiner_switch", 0, 1, 0.8, 0.05)
     return made
+
+
+def own_option_fields(tab: str, made: Controls) -> Controls:
+    """The chosen sampler's and schedule's own options. Script draws their controls (assets/own_options.js), since which there
+    are changes with the choice; what they say stands in boxes that nobody sees, as {part: {option: value}}."""
+    boxes: Controls = {}
+    with column("own-options"):
+        html("", elem_id=f"{tab}_own_options", js_on_load=f"LW.ownOptions.mount(element, '{tab}')")
+        for name in OWN:
+            boxes[name] = gr.Textbox("", max_length=200_000, interactive=True, **named(tab, name, "kept"))
+    for name, part in OWN.items():
+        script = f"(part, text) => LW.ownOptions.draw('{tab}', '{part}', part, text)"
+        gr.on([made[part].change, boxes[name].change], None, [made[part], boxes[name]], None, js=script, **IN_PAGE)
+    return boxes
 
 
 def refiners_of(app: App, title: str = "") -> list[str]:

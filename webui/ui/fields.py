@@ -122,6 +122,16 @@ def lines(value: Any) -> str:
     return "\n".join(" ".join([box.label, *(repr(n) for n in (box.x, box.y, box.width, box.height))]) for box in value)
 
 
+def by_part(value: Any) -> Any:
+    """Own options of parts as the page keeps them, JSON text of {part: {option: value}}, as that mapping."""
+    if not isinstance(value, str) or not value.strip():
+        return value or {}
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
 @dataclass(frozen=True)
 class Field:
     """A field of the request and its control. The control's element id is TAB_element."""
@@ -170,6 +180,8 @@ TABLE = (
     Field("refiner_switch", "refiner_switch", "Switch at", number, varies=True),
     Field("sampler", "sampler", "Sampler", text, follows=True),
     Field("schedule", "schedule", "Schedule", text, follows=True),
+    Field("sampler_options", "sampler_options", "Options of the sampler", by_part),
+    Field("schedule_options", "schedule_options", "Options of the schedule", by_part),
     Field("steps", "steps", "Steps", whole, follows=True),
     Field("guidance", "guidance", "Guidance", number, follows=True),
     Field("width", "width", "Width", whole, follows=True, varies=True),
@@ -205,6 +217,8 @@ TABLE = (
     Field("negative_aesthetic_score", "negative_aesthetic_score", "Negative score", number, varies=True),
 )
 FIELDS = {field.name: field for field in TABLE}
+OWN = {"sampler_options": "sampler", "schedule_options": "schedule"}
+"""Options by the field that names the part they belong to: the page keeps those of each part, a request has one's."""
 ENLARGING = {
     field.name: field
     for field in (
@@ -237,6 +251,9 @@ def request_of(names: Sequence[str], values: Sequence[Any], **more: Any) -> Gene
         FieldError: a value is of the wrong kind or out of its range.
     """
     read = {name: FIELDS[name].read(value) for name, value in zip(names, values, strict=True)}
+    for name in OWN.keys() & read.keys():
+        if isinstance(read[name], Mapping):
+            read[name] = read[name].get(read.get(OWN[name]), {})
     return request_from({**read, **more})
 
 
@@ -248,7 +265,15 @@ def enlarge_request_of(values: Mapping[str, Any]) -> EnlargeRequest:
 
 def values_of(request: GenerationRequest, names: Sequence[str] = tuple(FIELDS)) -> list[Any]:
     """The controls' values that ask for this request again; request_of reads them back equal."""
-    return [FIELDS[name].write(getattr(request, name)) for name in names]
+    return [value_of(request, name) for name in names]
+
+
+def value_of(request: GenerationRequest, name: str) -> Any:
+    """As values_of, of one field."""
+    value = getattr(request, name)
+    if name in OWN:
+        return json.dumps({getattr(request, OWN[name]): dict(value)}) if value else ""
+    return FIELDS[name].write(value)
 
 
 def follow(before: Mapping[str, Any], now: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

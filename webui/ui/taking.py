@@ -14,7 +14,7 @@ from webui.contract.errors import FieldError, WebUIError
 from webui.contract.request import enlarge_request_from, request_from, request_to_dict
 from webui.engine import own_options
 from webui.ui.controls import IN_PAGE, QUIET, Controls
-from webui.ui.fields import ENLARGING, FIELDS
+from webui.ui.fields import ENLARGING, FIELDS, OWN, value_of
 from webui.ui.quiet_gradio import gr
 from webui.workspace.app import App
 from webui.workspace.pictures import read_infotext
@@ -40,6 +40,9 @@ def taker(tab: str, made: Controls) -> None:
     table, made_of = (ENLARGING, enlarge_request_from) if tab == "upscale" else (FIELDS, request_from)
     names = list(made)
 
+    def written(request: Any, name: str) -> Any:
+        return table[name].write(getattr(request, name)) if tab == "upscale" else value_of(request, name)
+
     def take(text: str) -> list[Any]:
         try:
             asked = json.loads(text)
@@ -49,7 +52,8 @@ def taker(tab: str, made: Controls) -> None:
             return [{"message": f"These settings were not taken. {error}"}, *[gr.skip()] * len(names)]
         except (ValueError, KeyError, TypeError, AttributeError):
             return [{"message": "These settings cannot be read."}, *[gr.skip()] * len(names)]
-        filled = (table[name].write(getattr(request, name)) if name in values else gr.skip() for name in names)
+        came = {*values, *(name for name, part in OWN.items() if part in values)}  # another sampler: its own options, or none
+        filled = (written(request, name) if name in came else gr.skip() for name in names)
         return [{"message": ""}, *filled]
 
     filled = box.change(take, box, [answer, *made.values()], **QUIET)

@@ -32,6 +32,7 @@
       use.dataset.title = other;
       one('span', use).textContent = `Use ${other}`;
     }
+    LW.ownOptions?.drawAll();
     LW.examples?.draw();
     LW.turbo?.facts();
   }

@@ -17,7 +17,7 @@ from webui.contract.errors import UnknownNameError
 from webui.plugins import Extension
 from webui.workspace.app import App
 
-ABSOLUTE_PATH = re.compile(r"""(?<![\w.~/\\-])(?:[A-Za-z]:)?(?:[\\/][^\\/\s'":;,<>|]+)*[\\/]([^\\/\s'":;,<>|]+)""")
+ABSOLUTE_PATH = re.compile(r"""(?<![\w.~/\\-])(?:[A-Za-z]:)?(?:[\\/][^\\/\s'":;,<>|]+)+[\\/]([^\\/\s'":;,<>|]+)""")
 
 
 class Switch(BaseModel):

@@ -20,7 +20,7 @@ from webui.ui.taking import reader, taker
 from webui.workspace.app import App
 
 SCRIPTS = (
-    "app.js", "follow.js", "pictures.js", "events.js", "compare.js", "stage.js", "queue.js", *painter.SCRIPTS,
+    "app.js", "follow.js", "pictures.js", "events.js", "compare.js", "stage.js", "queue.js", "extensions.js", *painter.SCRIPTS,
     "board.js", "folder.js", "send.js", "take.js", "examples.js", "own_options.js", *turbo.SCRIPTS,
 )  # fmt: skip
 SHEETS = ("style.css", "board.css", painter.STYLE, turbo.STYLE)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @hookimpl
 def register_samplers(register):
     register("Pushed Euler", pushed)
-    register("Other Euler", other)
+    register("Other Euler", other, schedule="Bent")
 
 @hookimpl
 def register_schedules(register):

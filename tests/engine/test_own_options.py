@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.pushing import CODE, pushing_parts
+from tests.pushing import CODE, pushing_parts, write_pushing
 from webui.contract import infotext
 from webui.contract.errors import FieldError
 from webui.contract.options import options_of
@@ -18,7 +18,9 @@ from webui.contract.result import GeneratedImage
 from webui.engine import plan
 from webui.engine.generate import generate
 from webui.engine.own_options import fitting
+from webui.main import find_parts
 from webui.workspace.app import App
+from webui.workspace.paths import Paths
 
 ALL = {"push": 1.0, "tries": 1, "gain": 1.0, "keep_end": False, "side": "left", "word": ""}
 ASKED = GenerationRequest(prompt="a red cube", sampler="Pushed Euler", steps=3, seed=9)
@@ -144,6 +146,17 @@ def test_the_second_pass_keeps_the_options_of_its_own_sampler_and_schedule_only(
         assert (again.sampler_options, again.schedule_options) == (sampler, schedule)
 
 
+def test_a_schedule_that_automatic_stands_for_is_named_where_it_has_options(app: App, pushing: Parts) -> None:
+    """Else nobody could tell later what its options belong to."""
+    asked = replace(ASKED, sampler="Other Euler", hires_scale=2.0, hires_sampler="Euler")
+    done = plan.plan(asked, app.checkpoints, pushing).request
+    assert (done.schedule, done.schedule_options) == ("Bent", {"bend": 1.0})
+    again = plan.passes_of(done)[1].request
+    assert (again.sampler, again.schedule, again.schedule_options) == ("Euler", "Automatic", {})
+    plain = plan.plan(replace(ASKED, sampler="DPM++ 2M"), app.checkpoints, pushing).request
+    assert (plain.schedule, plain.schedule_options) == ("Automatic", {})
+
+
 def test_options_of_an_extension_that_is_gone_do_not_stand_in_the_way(app: App, pushing: Parts, parts: Parts) -> None:
     text = drawn(app, pushing, sampler_options={"push": 0.3}, schedule="Bent", schedule_options={"bend": 2}).infotext
     values, notes = infotext.to_request(infotext.read(text), parts.samplers.names(), parts.schedules.names())
@@ -163,3 +176,26 @@ def test_options_that_a_newer_version_has_no_more_are_left_out_with_a_word(app: 
     fitted, notes = fitting(values, newer)
     assert notes == ["This option was left out: Option 'push' of Pushed Euler cannot be 0.3. It can be 1 to 2."]
     assert fitted["sampler_options"] == {name: value for name, value in ALL.items() if name != "push"}
+
+
+@pytest.mark.parametrize(
+    ("signature", "words"),
+    [
+        ("*, push: list = 1", "The sampler 'Odd': its option 'push' is list, but an option is bool, int, float, str, or Literal"),
+        ("*, push: float", "The sampler 'Odd': its option 'push' needs a default, as in push: float = 1.0."),
+        ("*, push: Annotated[float, Range(0, 2)] = 9.0", "its option 'push' has the default 9.0, but can be 0 to 2."),
+        ("*, push: Nowhere = 1", "its option 'push' has the type Nowhere, which cannot be read: name 'Nowhere' is not defined."),
+        (
+            "**more",
+            "The sampler 'Odd' takes **more, which tells no names: it is to take (denoise, x, sigmas, noise), and its own",
+        ),
+        ("*more", "The sampler 'Odd' takes *more, which tells no names"),
+    ],
+)
+def test_an_extension_whose_options_cannot_be_is_refused_at_start(tmp_path: Path, signature: str, words: str) -> None:
+    head = CODE[: CODE.index("@hookimpl")]
+    hook = "@hookimpl\ndef register_samplers(register):\n    register('Odd', odd)\n"
+    write_pushing(tmp_path, f"{head}{hook}def odd(denoise, x, sigmas, noise, {signature}):\n    return x\n")
+    parts, extensions = find_parts(Paths(tmp_path, project=tmp_path))
+    assert words in extensions[0].error
+    assert "Odd" not in parts.samplers and "Euler" in parts.samplers

@@ -90,6 +90,12 @@ def _start(_program: Program, full: bool) -> list[Row]:
     return bench_start(full)
 
 
+def _extensions(_program: Program, full: bool) -> list[Row]:
+    from webui.bench.extensions import bench as measure_extensions
+
+    return measure_extensions(full)
+
+
 def _open(_program: Program, full: bool) -> list[Row]:
     from webui.bench.opening import bench as measure_opening
 
@@ -109,7 +115,7 @@ def _realtime(program: Program, full: bool) -> list[Row]:
 
 BENCHES: Mapping[str, Callable[[Program, bool], list[Row]]] = {
     "loop": _loop, "calls": _calls, "arithmetic": _arithmetic, "delivery": _delivery, "page": _page, "start": _start,
-    "open": _open, "realtime": _realtime,
+    "extensions": _extensions, "open": _open, "realtime": _realtime,
 }  # fmt: skip
 
 

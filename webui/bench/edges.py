@@ -80,7 +80,8 @@ def bench_start(full: bool) -> list[Row]:
         start = time.perf_counter()
         subprocess.run([sys.executable, "-c", "import torch, diffusers, gradio"], check=True)
         imports.append(time.perf_counter() - start)
-        ours.append(_until_usable())
+        with tempfile.TemporaryDirectory() as folder:
+            ours.append(until_usable(Path(folder)))
     return [
         Row("start", "import torch, diffusers, gradio", statistics.median(imports), "s"),
         Row("start", "to a usable page", statistics.median(ours), "s"),
@@ -88,28 +89,27 @@ def bench_start(full: bool) -> list[Row]:
     ]
 
 
-def _until_usable() -> float:
-    """Seconds until GET / answers with the page."""
+def until_usable(data: Path) -> float:
+    """Seconds until GET / of a program that is started over that data folder answers with the page."""
     port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        program = subprocess.Popen(
-            [sys.executable, "-m", "webui", "--port", str(port), "--data-dir", folder],
-            cwd=Path(__file__).parents[2],
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            while True:
-                try:
-                    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-                    connection.request("GET", "/")
-                    answer = connection.getresponse()
-                    if answer.status == 200 and b"txt2img" in answer.read():
-                        return time.perf_counter() - start
-                except OSError:
-                    if program.poll() is not None:
-                        raise WebUIError("The page did not start, so its start cannot be measured.") from None
-                    time.sleep(0.02)
-        finally:
-            program.terminate()
-            program.wait(20)
+    start = time.perf_counter()
+    program = subprocess.Popen(
+        [sys.executable, "-m", "webui", "--port", str(port), "--data-dir", str(data)],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        while True:
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                if answer.status == 200 and b"txt2img" in answer.read():
+                    return time.perf_counter() - start
+            except OSError:
+                if program.poll() is not None:
+                    raise WebUIError("The page did not start, so its start cannot be measured.") from None
+                time.sleep(0.02)
+    finally:
+        program.terminate()
+        program.wait(20)

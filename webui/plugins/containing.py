@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import operator
 import os
 import sys
 import threading
@@ -11,8 +12,9 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from itertools import filterfalse
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -48,19 +50,16 @@ class Surroundings:
         root.setLevel(self._logging[0])
         root.handlers[:] = self._logging[1]
         logging.disable(self._logging[2])
-        for name, module in self._modules.items():
-            if sys.modules.get(name) is not module:
-                sys.modules[name] = module
+        if not all(map(operator.is_, map(sys.modules.get, self._modules), self._modules.values())):  # some thousands, so in C
+            sys.modules.update(self._modules)
         if folder is None:
             return
-        for name, module in list(sys.modules.items()):
+        inside = os.path.join(folder, "")
+        for name in list(filterfalse(self._modules.__contains__, sys.modules)):
             is_own = name == own or name.startswith(f"{own}.")
-            if name not in self._modules and not is_own and _is_in(folder, getattr(module, "__file__", None)):
+            file = None if is_own else getattr(sys.modules[name], "__file__", None)
+            if isinstance(file, str) and file.startswith(inside):
                 del sys.modules[name]
-
-
-def _is_in(folder: Path, file: Any) -> bool:
-    return isinstance(file, str) and Path(file).is_relative_to(folder)
 
 
 class Attempt(Generic[T]):

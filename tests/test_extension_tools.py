@@ -24,6 +24,7 @@ from webui.plugins import checking, loading
 from webui.plugins.checking import pinned, requirement_problem
 from webui.testing import program
 from webui.workspace.app import App
+from webui.workspace.files import write_json
 from webui.workspace.paths import Paths
 
 MANIFEST = 'name = "{name}"\nversion = "1"\ncontract = "1"\n'
@@ -134,14 +135,18 @@ def test_where_the_disk_is_full_nothing_is_left_behind(typed, tmp_path: Path, mo
 def test_list_tells_what_each_offers_or_why_it_is_off(typed, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     for name, code in {"good": SAMPLER.format(name="Good"), "bad": "import not_there"}.items():
         write(tmp_path / "extensions", name, code, MANIFEST)
+    write(tmp_path / "extensions", "idle", "import not_there", MANIFEST)
+    write_json(tmp_path / "state" / "extensions.json", {"disabled": ["idle"]})
     code, out, _ = typed("list", "--json", str(tmp_path / "list.json"))
     assert code == 0 and out == typed()[1]
     lines = out.splitlines()
+    assert "  idle 1 (data)  is disabled" in lines
     assert "  good 1 (data)  sampler Good" in lines
     assert "  bad 1 (data)  is off: ModuleNotFoundError: No module named 'not_there'" in lines
     told = {row["name"]: row for row in json.loads((tmp_path / "list.json").read_text())["extensions"]}
     assert told["good"]["offers"] == ["sampler Good"] and told["good"]["folder"] == str(tmp_path / "extensions" / "good")
     assert told["bad"]["error"].startswith("ModuleNotFoundError") and told["bad"]["version"] == "1"
+    assert [told[name]["is_enabled"] for name in ("good", "idle")] == [True, False]
 
 
 @pytest.mark.parametrize("name", [name for name in BROKEN if name != "second"])

@@ -64,7 +64,7 @@ def _list(extensions: tuple[Extension, ...], target: Path | None) -> int:
             {
                 "name": one.name, "version": one.version, "description": one.description, "origin": one.origin,
                 "folder": str(one.folder), "requirements": one.requirements, "permissions": one.permissions,
-                "offers": one.offers, "error": one.error,
+                "offers": one.offers, "error": one.error, "is_enabled": one.is_enabled,
             }
             for one in extensions
         ]  # fmt: skip
@@ -73,7 +73,8 @@ def _list(extensions: tuple[Extension, ...], target: Path | None) -> int:
 
 
 def _line(one: Extension) -> str:
-    tells = f"is off: {one.error}" if one.error else ", ".join(one.offers) or "offers nothing"
+    is_off = f"is off: {one.error}" if one.error else "" if one.is_enabled else "is disabled"
+    tells = is_off or ", ".join(one.offers) or "offers nothing"
     return f"{f'{one.name} {one.version}'.rstrip()} ({one.origin})  {tells}"
 
 

@@ -16,9 +16,8 @@ from tests.training.small import WIDTH, write_teacher
 from webui.checkpoints.families import POCKET_TURBO
 from webui.checkpoints.tokenizer import END, START
 from webui.engine import schedules
-from webui.engine.samplers.euler import sample_euler
 from webui.engine.table import NoiseTable
-from webui.training.distilling import LARGEST, OFTEN, TIMES, Teacher, _ahead, _distance, _means, evenly
+from webui.training.distilling import LARGEST, OFTEN, TIMES, Teacher, _distance, _means, evenly
 from webui.training.loop import Arithmetic
 from webui.training.networks import alphas_cumprod
 
@@ -154,36 +153,3 @@ def test_the_teachers_answer_is_a_target_and_no_way_for_the_gradient():
     distance(seen_as(half, asked), drawn).mean().backward()
     wanted = 2 * weights(asked)[:, None, None, None] * (drawn.detach() - 0.5) / drawn.numel()
     torch.testing.assert_close(drawn.grad, wanted, atol=2e-6, rtol=1e-3)
-
-
-def test_the_first_step_learns_from_the_later_ones_where_it_was_blind():
-    """A student whose later steps always end at a half: there the first one is drawn to, and nowhere else."""
-    asked: list[Tensor] = []
-    student = seen_as(half, asked)
-    drawn, shown = noise(3, 4, 8, 8, seed=2).requires_grad_(), torch.tensor([0.0, 1.0, 0.0])
-    x = (1 - student.alphas[-1]).sqrt() * noise(3, 4, 8, 8, seed=3)
-    found = _ahead(student, student.unet, x, drawn, torch.ones(3, 77, 4), shown, CPU)
-    wanted = (drawn.detach() - 0.5).pow(2).mean((1, 2, 3)) * (1 - shown)
-    torch.testing.assert_close(found.detach(), wanted, rtol=1e-3, atol=1e-5)
-    assert [times.tolist() for times in asked] == [[749, 749], [499, 499], [249, 249]]
-    found.sum().backward()
-    assert float(drawn.grad[1].abs().max()) == 0 and float(drawn.grad[0].abs().max()) > 0
-    assert not _ahead(student, student.unet, x, drawn, torch.ones(3, 77, 4), torch.ones(3), CPU).any()
-
-
-def test_the_later_steps_walk_as_the_sampler_does():
-    """From the same pure noise, in four steps without fresh noise: the engine's own Euler ends where the distance is 0."""
-    teacher = teacher_of(lambda x, t, c: torch.tanh(x * 0.7) + 0.1 * t.view(-1, 1, 1, 1) / 1000)
-    unit, context = noise(2, 4, 8, 8, seed=4), torch.ones(2, 77, 4)
-    sigmas = torch.tensor([float(teacher.sigma(t)) for t in reversed(TIMES)] + [0.0])
-
-    def denoise(x: Tensor, sigma: Tensor | float) -> Tensor:
-        t = min(TIMES, key=lambda one: abs(float(teacher.sigma(one)) - float(sigma)))
-        times = torch.full((len(x),), t)
-        return teacher.clean(teacher.unet, x * teacher.share(times).sqrt(), times, context)
-
-    ended = sample_euler(denoise, unit * sigmas[0], sigmas, lambda *_: torch.zeros_like(unit))
-    first = denoise(unit * sigmas[0], sigmas[0])
-    x = unit * (1 - teacher.alphas[TIMES[-1]]).sqrt()
-    found = _ahead(teacher, teacher.unet, x, first, context, torch.zeros(2), CPU)
-    torch.testing.assert_close(found, (first - ended).pow(2).mean((1, 2, 3)), rtol=1e-3, atol=1e-5)

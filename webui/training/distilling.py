@@ -40,13 +40,11 @@ OFTEN = (1, 1, 1, 3)
 """How often each is drawn: pictures of one step begin at the last."""
 DISTILLATION = 2.5
 """Lambda, the weight of the distillation loss (eq. 1)."""
-TOWARDS_NOISE = 0.6
-"""Exponent of the teacher's drawn time: 1 draws them evenly."""
+AWAY_FROM_NOISE = 1.5
+"""Exponent of the teacher's drawn time: 1 draws them evenly, more draws little noise more often."""
 LARGEST = 5.0
 """Latents of the teacher's answers are held to it: with guidance its first guesses at pure noise go far beyond any picture."""
-AHEAD = 1.5
-"""Weight of the student's own further steps, in what it draws of pure noise."""
-PARTS = ("adversarial", "distillation", "text", "ahead")
+PARTS = ("adversarial", "distillation", "text")
 FEATURES = ("teacher", "judge")
 
 
@@ -194,8 +192,6 @@ def train_turbo(
             total = total - score
         if "distillation" not in how.without:
             total = total + DISTILLATION * _distance(teacher, drawn, context, unasked, how.guidance, noise(), rng, arithmetic)
-        if "ahead" not in how.without:
-            total = total + AHEAD * _ahead(teacher, student, x, drawn, context, shown, arithmetic)
         return (total * evenly(teacher.alphas[t])).mean()
 
     def save() -> None:
@@ -269,9 +265,10 @@ def _distance(
     arithmetic: Arithmetic,
 ) -> Tensor:
     """The distillation loss (eq. 4), (B,): squared distance to what the teacher makes of the drawn latents, noised to a drawn
-    time, with c(t) = alpha, so that the noisier the less it counts. Times are drawn towards the noise, where the paper draws
-    them evenly: on small latents words count in the noisiest steps only, see webui.training.unet.loss_weight."""
-    times = rng.uniform(size=len(drawn)) ** TOWARDS_NOISE * (len(teacher.alphas) - 1)
+    time, with c(t) = alpha, so that the noisier the less it counts. Little noise is drawn more often, where the paper draws all
+    times evenly: under much of it the teacher answers with the mean of what there could be, to which a student's one step is
+    smeared; under less it says which of them is near."""
+    times = rng.uniform(size=len(drawn)) ** AWAY_FROM_NOISE * (len(teacher.alphas) - 1)
     t = torch.from_numpy(1 + times.astype(np.int64)).clamp(max=len(teacher.alphas) - 1).to(drawn.device)
     share = teacher.share(t)
     with torch.no_grad():
@@ -281,30 +278,6 @@ def _distance(
             asked, otherwise = teacher.clean(teacher.unet, y.repeat(2, 1, 1, 1), t.repeat(2), both).chunk(2)
         target = torch.lerp(otherwise, asked, guidance).clamp(-LARGEST, LARGEST)
     return (share.sqrt() * (drawn - target).pow(2)).mean((1, 2, 3))
-
-
-def _ahead(
-    teacher: Teacher, student: UNet, x: Tensor, drawn: Tensor, context: Tensor, shown: Tensor, arithmetic: Arithmetic
-) -> Tensor:
-    """(B,) squared distance, where the student was shown pure noise, to where its own further steps lead from there without
-    fresh noise (Euler's, as Karras et al. 2022, arXiv:2206.00364, have them); 0 elsewhere.
-
-    Not in the paper: its teacher guesses at each noise level in one go, which says little of how one noise becomes one picture.
-    The student's later steps learn that soon, and so its first one learns it from them.
-    """
-    blind = torch.nonzero(shown == 0).flatten()
-    distances = torch.zeros_like(shown)
-    if not len(blind):
-        return distances
-    with torch.no_grad(), arithmetic():
-        clean, told, level = drawn[blind].detach(), context[blind], TIMES[-1]
-        at = x[blind] / teacher.alphas[level].sqrt()
-        for t in reversed(TIMES[:-1]):
-            at = clean + (at - clean) * (teacher.sigma(t) / teacher.sigma(level))
-            level = t
-            times = torch.full_like(blind, t)
-            clean = teacher.clean(student, at * teacher.share(times).sqrt(), times, told)
-    return distances.index_put((blind,), (drawn[blind] - clean).pow(2).mean((1, 2, 3)))
 
 
 def evenly(alphas: Tensor) -> Tensor:

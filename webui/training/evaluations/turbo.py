@@ -4,8 +4,8 @@ Teacher and student draw the same held-out prompts with the same seeds, by the p
 sampler, schedule and guidance of its family's row. The judges name what was drawn: a picture is as asked where all is that
 its prompt tells (toy, floor, wall or sky; colour and shape). How the pictures look on the whole is told by the Frechet
 distance of the judges' features to renders that no training saw: 2,520 of toys, each of the 315 as often as any other
-(toys/renders.py), and 1,000 of lone shapes. All of them are measured with as many pictures against the same renders; what so
-many renders have themselves, by chance and by bias, is said.
+(toys/renders.py), and 500 of lone shapes. All of them are measured against the same renders; what as many other renders
+as there are prompts have themselves, by chance and by bias, is said.
 """
 
 from __future__ import annotations

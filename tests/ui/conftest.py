@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -157,7 +158,8 @@ def visiting(server: Server, browser: Any, expected: str = "") -> Iterator[Any]:
     trouble = Trouble(server.url, expected)
     trouble.watch(opened)
     opened.goto(server.url)
-    opened.locator("#txt2img_generate").wait_for()  # not the prompt: the checkpoint may read none
+    opened.locator("#family", has_text=re.compile(r"\w")).wait_for()
+    opened.locator("#txt2img_generate").wait_for(state="attached")  # not shown where the checkpoint needs a picture
     yield opened
     context.close()
     assert not trouble.found

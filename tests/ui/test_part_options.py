@@ -100,7 +100,7 @@ def test_a_finished_picture_and_a_pasted_text_bring_them_back(pushing: Server, b
     body = json.dumps({**asked, "schedule": "Bent", "schedule_options": {"bend": 1.5}}).encode()
     post = urllib.request.Request(f"{pushing.url}/api/v1/jobs", body, {"Content-Type": "application/json"})
     with visiting(pushing, browser) as page, urllib.request.urlopen(post, timeout=30):
-        page.locator("#txt2img_gallery .picture img").first.wait_for()
+        page.locator("#txt2img_infotext", has_text="0.25").wait_for()  # not the picture that another test left
         page.locator('#txt2img_infotext [data-do="send"][data-to="txt2img"]').click()
         own(page, "push").wait_for()
         page.wait_for_function(f"document.querySelector('{OWN} [data-option=push] input[type=number]').value === '0.25'")

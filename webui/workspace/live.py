@@ -262,9 +262,7 @@ class Live:
 
     def _is_forgotten(self) -> bool:
         """Whether recorded networks are to go: some time after the last viewer left, and at once when a job wants the memory."""
-        return self._left is not None and (
-            time.monotonic() - self._left >= LINGER or self._queue.has_work or self._is_closing
-        )
+        return self._left is not None and (time.monotonic() - self._left >= LINGER or self._queue.has_work or self._is_closing)
 
     def _patience(self) -> float | None:
         """Seconds to wait before looking again: for jobs to end or to come, for a viewer that says nothing; None: until

@@ -788,3 +788,24 @@ def test_pictures_are_told_in_order_whoever_encodes_them(room: Room, behind: boo
         page.ask(number, seed=number)
         page.wait_for_final(number)
     assert page.inputs == list(range(1, 8)) and [one["frame"] for one in page.frames] == list(range(1, 8))
+
+
+def test_a_picture_that_cannot_be_encoded_is_said_once_and_the_stream_goes_on(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind, as on a graphics card: what went wrong with one picture is heard of when the next one is there."""
+    room.live._tells_behind = True
+    page, inner, fails = room.page(), room.live._tell, iter([True])
+
+    def tell(*args: Any) -> None:
+        if next(fails, False):
+            raise RuntimeError("the card is gone")
+        inner(*args)
+
+    monkeypatch.setattr(room.live, "_tell", tell)
+    for number in range(1, 5):
+        page.ask(number, seed=number)
+        until(lambda number=number: room.live.behind == 0 or number in page.inputs)  # type: ignore[misc]
+    page.ask(9, seed=9)
+    page.wait_for_final(9)
+    assert sum("error" in one for one in page.told) == 1

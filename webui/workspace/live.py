@@ -355,8 +355,8 @@ class Live:
                 return
         if not self._tells_behind:
             return self._tell(viewer, frame)
-        self._encoding.result()  # one is enough: whoever runs further ahead shows what is old
-        self._encoding = self._encoder.submit(self._tell, viewer, frame)
+        before, self._encoding = self._encoding, self._encoder.submit(self._tell, viewer, frame)
+        before.result()  # one is enough: whoever runs further ahead shows what is old
 
     def _tell(self, viewer: Viewer, frame: Frame) -> None:
         asked: Asked = frame.wish.of

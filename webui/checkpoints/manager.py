@@ -24,6 +24,7 @@ from webui.checkpoints.load import load
 from webui.checkpoints.model import Model
 from webui.checkpoints.placing import place
 from webui.checkpoints.prediction import prediction_of
+from webui.checkpoints.resident import Budget, Resident
 from webui.checkpoints.upscalers import Upscalers
 from webui.contract.errors import CheckpointError, CheckpointReadError
 
@@ -82,6 +83,7 @@ class Checkpoints:
         self._loading = threading.Lock()  # one load at a time; asking what is resident never waits for it
         self._models: OrderedDict[str, tuple[Entry, Model]] = OrderedDict()
         self._in_use: list[str] = []
+        self._pinned: set[str] = set()
 
     # -- what there is
 
@@ -166,8 +168,55 @@ class Checkpoints:
             with self._lock:
                 self._in_use.remove(entry.title)
 
+    def status(self) -> tuple[Resident, ...]:
+        """What is in memory, the last used one last. Waits for no load."""
+        with self._lock:
+            return tuple(
+                Resident(
+                    title,
+                    model.family.label,
+                    model.size_in_bytes(),
+                    "device",
+                    title in self._pinned,
+                    title in self._in_use,
+                )
+                for title, (_, model) in self._models.items()
+            )
+
+    def budget(self) -> Budget:
+        """How much memory loaded checkpoints take, and may take."""
+        used = sum(self.resident_bytes().values())
+        free = max(min(self._budget - used, memory.free_bytes(self.device)), 0)
+        return Budget(used, free, self._budget, used, free, self._budget, is_shared=self.device.type == "cpu")
+
+    def load(self, name: str) -> None:
+        """Have a checkpoint in memory, ready to draw; the choice stays as it is. Takes as long as reading it does.
+
+        Raises:
+            CheckpointError: what was loaded stays.
+        """
+        with self.use(name):
+            pass
+
+    def pin(self, name: str) -> None:
+        """Keep a checkpoint in memory from when it is loaded: it does not make room for others. Loads nothing.
+
+        Raises:
+            UnknownCheckpointError
+        """
+        title = self.find(name).title
+        with self._lock:
+            self._pinned.add(title)
+
+    def unpin(self, name: str) -> None:
+        """Take a pin back. Raises UnknownCheckpointError."""
+        title = self.find(name).title
+        with self._lock:
+            self._pinned.discard(title)
+            self._make_room(title)
+
     def unload(self, name: str) -> None:
-        """Give the memory of a checkpoint back, unless it is being used."""
+        """Give the memory of a checkpoint back, unless it is being used. A pin stays, for when it is loaded again."""
         with self._lock:
             title = self.find(name).title
             if title not in self._in_use:
@@ -223,7 +272,7 @@ class Checkpoints:
         for title in list(self._models):
             if sum(sizes.values()) <= self._budget:
                 return
-            if title != newest and title not in self._in_use:
+            if title != newest and title not in self._in_use and title not in self._pinned:
                 _log.info("%s leaves memory", title)
                 del self._models[title]
                 del sizes[title]

@@ -11,9 +11,11 @@ import pytest
 
 from tests.test_plugins import MY_EULER, extension, found
 from webui import plugins
+from webui.contract.parts import Parts
 from webui.flags import parse
 from webui.main import main, open_workspace
 from webui.workspace.extensions import ExtensionSwitches
+from webui.workspace.own import Owns
 from webui.workspace.paths import Paths
 
 TELLTALE = "from pathlib import Path\n(Path(__file__).parent / 'imported').touch()\n"
@@ -128,11 +130,16 @@ def test_a_folder_whose_name_is_no_text_can_be_told_of_and_disabled(tmp_path: Pa
     os.makedirs(folder)
     with open(folder + b"/extension.toml", "w") as manifest:
         manifest.write("name =")
-    (broken,) = plugins.load_extensions(*_empty(), [tmp_path / "project", tmp_path / "extensions"])
+    (broken,) = plugins.load_extensions(*_empty(), [tmp_path / "project", tmp_path / "extensions"], owns(tmp_path))
     json.dumps([broken.name, broken.error], ensure_ascii=False).encode()
     switches(tmp_path).switch(broken.name, is_enabled=False)
-    (off,) = plugins.load_extensions(*_empty(), [tmp_path / "project", tmp_path / "extensions"], switches(tmp_path).disabled)
+    folders = [tmp_path / "project", tmp_path / "extensions"]
+    (off,) = plugins.load_extensions(*_empty(), folders, owns(tmp_path), switches(tmp_path).disabled)
     assert broken.is_enabled and not off.is_enabled
+
+
+def owns(data: Path) -> Owns:
+    return Owns(data / "state" / "extensions", Parts())
 
 
 def _empty():  # type: ignore[no-untyped-def]

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import webbrowser
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from webui.contract.parts import Parts
     from webui.plugins import Extension
     from webui.workspace.app import App
+    from webui.workspace.own import Owns
 
 # Nothing leaves the machine unasked: no telemetry, and no look at a model hub when a checkpoint is opened.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -85,34 +86,56 @@ def paths_of(flags: Flags) -> Paths:
     return paths
 
 
+@dataclass(frozen=True)
+class Found:
+    """What plugs in."""
+
+    parts: Parts
+    extensions: tuple[Extension, ...]
+    plugins: PluginManager
+    """Those that run, by name."""
+    owns: Owns
+
+
 def built_in() -> tuple[Parts, PluginManager]:
     """The registries, filled by the built-in plugins alone."""
     from webui import plugins
     from webui.checkpoints import families
     from webui.contract.parts import Parts
     from webui.engine import builtin
+    from webui.workspace.own import Owns
 
     parts, manager = Parts(), plugins.manager()
+    owns = Owns(Path(), parts)  # ours have none: their settings are the program's
     for name, plugin in {"checkpoints": families, "engine": builtin}.items():
         manager.register(plugin, name=name)
-        plugins.fill(parts, manager, name)
+        plugins.fill(parts, manager, name, owns(name))
     return parts, manager
 
 
-def find_parts(paths: Paths, with_extensions: bool = True) -> tuple[Parts, tuple[Extension, ...]]:
+def find_plugins(paths: Paths, with_extensions: bool = True) -> Found:
     """The registries, filled by the built-in plugins and by the extensions of the folders, each through the same hooks."""
     from webui import plugins
     from webui.workspace.extensions import ExtensionSwitches
+    from webui.workspace.own import Owns
 
     parts, manager = built_in()
+    owns = Owns(paths.state / "extensions", parts)
     if not with_extensions:
-        return parts, ()
-    extensions = plugins.load_extensions(parts, manager, paths.extensions, ExtensionSwitches(paths.switches_file).disabled)
+        return Found(parts, (), manager, owns)
+    disabled = ExtensionSwitches(paths.switches_file).disabled
+    extensions = plugins.load_extensions(parts, manager, paths.extensions, owns, disabled)
     for extension in extensions:
         if extension.error and extension.is_enabled:
             _log.error("extension %s is switched off: %s", extension.name, extension.error)
             _log.debug("%s", extension.details)
-    return parts, extensions
+    return Found(parts, extensions, manager, owns)
+
+
+def find_parts(paths: Paths, with_extensions: bool = True) -> tuple[Parts, tuple[Extension, ...]]:
+    """The registries and the extensions alone."""
+    found = find_plugins(paths, with_extensions)
+    return found.parts, found.extensions
 
 
 def open_workspace(flags: Flags, takes_jobs: bool = True) -> App:
@@ -121,13 +144,16 @@ def open_workspace(flags: Flags, takes_jobs: bool = True) -> App:
     from webui.workspace.app import open_app
 
     paths = paths_of(flags)
-    parts, extensions = find_parts(paths, not flags.disable_all_extensions)
+    found = find_plugins(paths, not flags.disable_all_extensions)
+    extensions = found.extensions
     if flags.disable_all_extensions:  # told of, so that the one in the way can be disabled on the page
         extensions = plugins.find_extensions(paths.extensions)
     return open_app(
         paths,
-        parts,
+        found.parts,
         extensions,
+        plugins=found.plugins,
+        owns=found.owns,
         extra_checkpoints=flags.folders.get("Stable-diffusion", ()),
         extra_upscalers=[folder for kind in ("ESRGAN", "RealESRGAN", "DAT") for folder in flags.folders.get(kind, ())],
         more_models=flags.models_dirs,
@@ -291,6 +317,7 @@ def run_extensions(flags: Flags) -> int:
     from webui.checkpoints.families import SD1
     from webui.engine.trial import faults
     from webui.plugins.command import Program, run
+    from webui.workspace.own import Owns
 
     paths = paths_of(flags)
     program = Program(
@@ -299,6 +326,7 @@ def run_extensions(flags: Flags) -> int:
         find=lambda: find_parts(paths, not flags.disable_all_extensions),
         built_in=built_in,
         tries=lambda parts, name: faults(parts, name, SD1),
+        own=lambda parts: Owns(paths.state / "extensions", parts),
     )
     return run(flags.options, program)
 

@@ -11,28 +11,34 @@ from webui.contract.errors import PluginError
 from webui.main import built_in
 from webui.plugins.loading import look_over
 from webui.workspace.app import App, open_app
+from webui.workspace.own import Owns
 from webui.workspace.paths import Paths
 
 
 @contextmanager
-def program(*folders: Path) -> Iterator[App]:
+def program(*folders: Path, takes_jobs: bool = False) -> Iterator[App]:
     """The program on the processor with the extensions of these folders and no others, and the checkpoints that come with it.
 
     Its data folder goes away afterwards; no page and no port is opened. See webui.workspace.app.App for what it can do:
     generate(request) draws, parts has the registries.
+
+    Args:
+        takes_jobs: whether its queue draws, so that app.queue.submit(request) makes a job.
 
     Raises:
         PluginError: one of them cannot be loaded; says why.
     """
     parts, plugins = built_in()
     loaded = []
-    for folder in folders:
-        extension, faults = look_over(parts, plugins, folder.absolute())
-        if extension.error:
-            raise PluginError("\n".join(map(str, faults)) or extension.error)
-        loaded.append(extension)
     with tempfile.TemporaryDirectory() as data:
-        app = open_app(Paths(Path(data)), parts, tuple(loaded), cpu_only=True, takes_jobs=False)
+        paths = Paths(Path(data))
+        owns = Owns(paths.state / "extensions", parts)
+        for folder in folders:
+            extension, faults = look_over(parts, plugins, folder.absolute(), owns)
+            if extension.error:
+                raise PluginError("\n".join(map(str, faults)) or extension.error)
+            loaded.append(extension)
+        app = open_app(paths, parts, tuple(loaded), plugins=plugins, owns=owns, cpu_only=True, takes_jobs=takes_jobs)
         try:
             yield app
         finally:

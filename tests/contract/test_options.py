@@ -159,7 +159,7 @@ def test_an_option_is_plain_values_and_a_schema() -> None:
     push, *_, stop, _ = OPTIONS
     assert push.to_dict() == {
         "name": "push", "kind": "float", "default": 1.0, "low": 0, "high": 2, "step": 0.01, "choices": [], "label": "Push",
-        "about": "How far each step goes", "is_optional": False,
+        "about": "How far each step goes", "is_optional": False, "of": "",
     }  # fmt: skip
     assert push.schema() == {
         "type": "number", "title": "Push", "default": 1.0, "minimum": 0, "maximum": 2, "description": "How far each step goes",

@@ -18,6 +18,7 @@ from pathlib import Path
 from webui.bench.edges import until_usable
 from webui.bench.table import Row
 from webui.contract.errors import StartError, WebUIError
+from webui.workspace.own import Owns
 
 COUNT = 50
 CODE = '''"""A sampler of its own."""
@@ -92,7 +93,7 @@ def loading(data: Path) -> dict[str, float]:
 
     parts, plugins = built_in()
     clock, cpu = time.perf_counter(), time.process_time()
-    extensions = load_extensions(parts, plugins, [data / "extensions"])
+    extensions = load_extensions(parts, plugins, [data / "extensions"], Owns(data / "state", parts))
     spent = {"seconds": time.perf_counter() - clock, "cpu": time.process_time() - cpu}
     if failed := [one for one in extensions if one.error]:
         raise WebUIError(failed[0].error)

@@ -59,7 +59,16 @@ TEXTS = {
     "Refiner": "refiner",
     "Long prompt": "long_prompt",
     "Emphasis": "emphasis",
+    "Script": "script",
 }
+OPTION_KEYS = {
+    "Sampler options": "sampler_options",
+    "Schedule options": "schedule_options",
+    "Script options": "script_options",
+    "Extensions": "extras",
+}
+CHOSEN_KEYS = {"Conditioners": "conditioners", "Guiders": "guiders"}
+"""Parts with their options, as JSON."""
 SCORES = {"Aesthetic score": "aesthetic_score", "Negative aesthetic score": "negative_aesthetic_score"}
 SIZES = {
     "Seed resize from": ("seed_from_width", "seed_from_height"),
@@ -222,10 +231,12 @@ def _fields(request: GenerationRequest) -> dict[str, str]:
             fields[key] = number(others.pop(option))
     if others:
         fields["Sampler options"] = json.dumps(others, ensure_ascii=False)
-    if request.schedule_options:
-        fields["Schedule options"] = json.dumps(dict(request.schedule_options), ensure_ascii=False)
-    if request.extras:
-        fields["Extensions"] = json.dumps(dict(request.extras), ensure_ascii=False)
+    for key, name in OPTION_KEYS.items():
+        if name != "sampler_options" and getattr(request, name):
+            fields[key] = json.dumps(dict(getattr(request, name)), ensure_ascii=False)
+    for key, name in CHOSEN_KEYS.items():
+        if chosen := getattr(request, name):
+            fields[key] = json.dumps([[one.name, dict(one.options)] for one in chosen], ensure_ascii=False)
     return fields
 
 
@@ -394,7 +405,10 @@ def _candidates(infotext: Infotext, notes: list[str]) -> Iterator[tuple[str, str
         if value is not None:
             options[option] = value
             yield key, "sampler_options", {}
-    for key, name in (("Sampler options", "sampler_options"), ("Schedule options", "schedule_options"), ("Extensions", "extras")):
+    for key, name in CHOSEN_KEYS.items():
+        if key in fields:
+            yield key, name, _json_value(fields[key])
+    for key, name in OPTION_KEYS.items():
         if key in fields:
             found = _json_object(fields[key])
             if found is None:

@@ -20,13 +20,17 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from webui.contract.errors import FieldError, PluginError
 
-Kind = Literal["bool", "int", "float", "str", "choice"]
+Kind = Literal["bool", "int", "float", "str", "choice", "picture", "file", "part"]
 NAMED = ("eta", "s_churn", "s_tmin", "s_tmax", "s_noise")
 """Parameters that a request and infotext have names of their own for. They are filled from there, and are no part's own."""
 MOST = 50
 """Options that one part may have."""
 LETTERS = 10_000
-"""That the value of an option may have."""
+"""That the value of an option may have, and"""
+NAME = 1000
+"""the name of a picture, file or part."""
+REFERENCES = ("picture", "file", "part")
+"""Kinds whose values are names, which are looked up before the part is called."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,28 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture of the user's: Annotated[Image.Image | None, Picture()] = None. The request holds its name, the part is called
+    with the picture, RGB, or None. The page shows a place to drop one."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of models/FOLDER: Annotated[Path | None, File("ControlNet")] = None. The request holds its name, the part is called
+    with its path (a file, or a folder in diffusers layout), or None. The page shows a menu."""
+
+    folder: str
+
+
+@dataclass(frozen=True)
+class PartOf:
+    """A part of a registry by name: Annotated[Callable | None, PartOf("preprocessors")] = None. The request holds its name, the
+    part is called with that one's function, or None. The page shows a menu."""
+
+    registry: str
+
+
+@dataclass(frozen=True)
 class Option:
     """One of a part's own options."""
 
@@ -71,11 +97,22 @@ class Option:
     """A text beside its type, Annotated[float, "How far"]; the page shows it as a hint."""
     is_optional: bool = False
     """Whether it may be None, which is up to the part: an empty field."""
+    of: str = ""
+    """The folder of a file, the registry of a part. As with a picture, its value is a name, "" for none."""
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether a request names what the part is called with."""
+        return self.kind in REFERENCES
 
     @property
     def range(self) -> str:
         """What it can be, in words."""
-        words = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "text"}.get(self.kind, "")
+        words = {
+            "bool": "true or false", "int": "a whole number", "float": "a number", "str": "text",
+            "picture": "the name of a kept picture", "file": f"the name of a file of models/{self.of}",
+            "part": f"the name of one of the {self.of}",
+        }.get(self.kind, "")  # fmt: skip
         if self.kind == "choice":
             words = ", ".join(map(repr, self.choices))
         elif self.low is not None and self.high is not None:
@@ -94,7 +131,7 @@ class Option:
             "float": isinstance(given, float) and math.isfinite(given),
             "str": isinstance(given, str) and len(given) <= LETTERS,
             "choice": isinstance(given, str) and given in self.choices,
-        }[self.kind]
+        }.get(self.kind, isinstance(given, str) and len(given) <= NAME)
         if not fits or (self.low is not None and self.high is not None and not self.low <= given <= self.high):
             raise ValueError(self.name)
         return given
@@ -104,7 +141,7 @@ class Option:
         return {
             "name": self.name, "kind": self.kind, "default": self.default, "low": self.low, "high": self.high,
             "step": self.step, "choices": list(self.choices), "label": self.label, "about": self.about,
-            "is_optional": self.is_optional,
+            "is_optional": self.is_optional, "of": self.of,
         }  # fmt: skip
 
     def schema(self) -> dict[str, Any]:
@@ -169,6 +206,8 @@ def _option(name: str, parameter: inspect.Parameter, function: Callable[..., Any
     if parameter.default is parameter.empty:
         raise PluginError(f"its option {name!r} needs a default, as in {name}: float = 1.0.")
     hint, more = _unwrapped(_hint(name, parameter, function))
+    if (named := _reference(name, more, parameter)) is not None:
+        return named
     hint, is_optional = _without_none(hint)
     inner, further = _unwrapped(hint)
     ranges = [one for one in (*more, *further) if isinstance(one, Range)]
@@ -190,6 +229,20 @@ def _option(name: str, parameter: inspect.Parameter, function: Callable[..., Any
         words = f"its option {name!r} has the default {_shown(parameter.default)}, but can be {made.range}."
         raise PluginError(words) from None
     return Option(name, made.kind, default, low, high, step, choices, label, about, is_optional)
+
+
+def _reference(name: str, more: tuple[Any, ...], parameter: inspect.Parameter) -> Option | None:
+    """The option that names a picture, file or part. Its written type is what the part is called with, which nobody checks."""
+    found = [one for one in more if isinstance(one, Picture | File | PartOf)]
+    if not found:
+        return None
+    if parameter.default not in (None, "") and not (isinstance(parameter.default, str) and isinstance(found[0], PartOf | File)):
+        raise PluginError(f"its option {name!r} has the default {_shown(parameter.default)}, but can be None or a name.")
+    kind: Kind = "picture" if isinstance(found[0], Picture) else "file" if isinstance(found[0], File) else "part"
+    of = "" if isinstance(found[0], Picture) else found[0].folder if isinstance(found[0], File) else found[0].registry
+    about = next((one for one in more if isinstance(one, str)), "")
+    label = name.replace("_", " ").strip().capitalize() or name
+    return Option(name, kind, parameter.default or "", label=label, about=about, of=of)
 
 
 def _hint(name: str, parameter: inspect.Parameter, function: Callable[..., Any]) -> Any:

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
+from webui.contract.more_parts import (
+    CommandPart,
+    Control,
+    GuiderPart,
+    PanelPart,
+    PreprocessorPart,
+    ReaderPart,
+    RoutesPart,
+    ScriptPart,
+    SettingPart,
+    TabPart,
+    UpscalerPart,
+)
 from webui.contract.registry import Registry
 from webui.contract.request import GenerationRequest
 
@@ -94,6 +107,8 @@ class Conditioning:
     """(B, D)"""
     concat: Tensor | None = None
     """(B, C, h, w)"""
+    controls: tuple[Control, ...] = ()
+    """Control networks, whose residuals are added to the U-Net's own maps."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +172,8 @@ class ConditionerPart:
     aliases: tuple[str, ...] = ()
     is_shared: bool = False
     """Both sides of guidance are told the same by it, so it is asked once."""
+    on_request: bool = False
+    """A request names it, with options of its own; else a family does."""
 
 
 @dataclass(frozen=True)
@@ -251,6 +268,16 @@ class Parts:
     schedules: Registry[SchedulePart] = field(default_factory=lambda: Registry("schedule"))
     conditioners: Registry[ConditionerPart] = field(default_factory=lambda: Registry("conditioner"))
     families: Registry[Family] = field(default_factory=lambda: Registry("family"))
+    guiders: Registry[GuiderPart] = field(default_factory=lambda: Registry("guider"))
+    scripts: Registry[ScriptPart] = field(default_factory=lambda: Registry("script"))
+    preprocessors: Registry[PreprocessorPart] = field(default_factory=lambda: Registry("preprocessor"))
+    upscalers: Registry[UpscalerPart] = field(default_factory=lambda: Registry("upscaler"))
+    readers: Registry[ReaderPart] = field(default_factory=lambda: Registry("metadata reader"))
+    tabs: Registry[TabPart] = field(default_factory=lambda: Registry("tab"))
+    panels: Registry[PanelPart] = field(default_factory=lambda: Registry("panel"))
+    routes: Registry[RoutesPart] = field(default_factory=lambda: Registry("set of routes"))
+    commands: Registry[CommandPart] = field(default_factory=lambda: Registry("command"))
+    settings: Registry[SettingPart] = field(default_factory=lambda: Registry("setting"))
 
     def registries(self) -> tuple[Registry[Any], ...]:
-        return (self.samplers, self.schedules, self.conditioners, self.families)
+        return tuple(getattr(self, one.name) for one in fields(self))

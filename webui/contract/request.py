@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -46,6 +47,41 @@ class Box:
     y: float
     width: Annotated[float, Field(gt=0)]
     height: Annotated[float, Field(gt=0)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+class Chosen:
+    """A part that a request names beside its sampler and schedule, and values of its own options."""
+
+    name: Name
+    options: Mapping[str, Any] = Field(default_factory=dict)
+
+
+def _chosen(field: str, values: Any) -> Any:
+    """What JSON has, a list of names or of {"name", "options"}, as the tuple of chosen parts that a request holds."""
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        words = f"{field.capitalize()} {_shown(values)} are not right. They must be a list of names, or of names with options."
+        raise FieldError(field, words)
+    return tuple(_one_chosen(field, number, value) for number, value in enumerate(values, 1))
+
+
+def _one_chosen(field: str, number: int, value: Any) -> Chosen:
+    """Raises FieldError that says which one is wrong."""
+    if isinstance(value, Chosen):
+        return value
+    if isinstance(value, str):
+        value = {"name": value}
+    elif isinstance(value, Sequence) and len(value) == 2:
+        value = dict(zip(("name", "options"), value, strict=True))
+    try:
+        return Chosen(**{str(name): part for name, part in value.items()})
+    except (ValidationError, AttributeError, TypeError):
+        words = f'{field.capitalize()}: number {number} is {_shown(value)}. It must be a name, or {{"name", "options"}}.'
+        raise FieldError(field, words) from None
+
+
+Conditioners = Annotated[tuple[Chosen, ...], BeforeValidator(partial(_chosen, "conditioners")), Field(max_length=8)]
+Guiders = Annotated[tuple[Chosen, ...], BeforeValidator(partial(_chosen, "guiders")), Field(max_length=8)]
 
 
 def _boxes(values: Any) -> Any:
@@ -211,8 +247,16 @@ class GenerationRequest:
     """Values of the sampler's own keyword-only parameters."""
     schedule_options: Mapping[str, Any] = Field(default_factory=dict)
     """Values of the schedule's own."""
+    conditioners: Conditioners = ()
+    """Further conditioners, in order, beside those of the family: control networks and the like."""
+    guiders: Guiders = ()
+    """What changes the guidance, in order: the first stands next to the network."""
+    script: Name = ""
+    """A script that makes several requests of this one; "" is none."""
+    script_options: Mapping[str, Any] = Field(default_factory=dict)
+    """Values of the script's own options."""
     extras: Mapping[str, Any] = Field(default_factory=dict)
-    """Values of extensions, by extension; read, not written."""
+    """Values of the panels of extensions, {extension: {field: value}}."""
 
     @property
     def pictures(self) -> int:
@@ -276,11 +320,25 @@ _properties: Callable[[Any], Any] = cache(lambda kind: TypeAdapter(kind).json_sc
 FIELDS = {field.name: field for field in dataclasses.fields(GenerationRequest)}
 PICTURES = ("image", "second_image", "mask", "depth", "map")
 """The fields that name a kept picture."""
+CHOSEN = ("conditioners", "guiders")
+"""The fields that name parts with options."""
 
 
 def pictures_of(request: Request) -> dict[str, str]:
-    """The kept pictures that a request names, by field."""
-    return {field: name for field in PICTURES if (name := getattr(request, field, ""))}
+    """The kept pictures that a request names, by field; those of options by what they belong to."""
+    named = {field: name for field in PICTURES if (name := getattr(request, field, ""))}
+    if isinstance(request, EnlargeRequest):
+        return named
+    for field in CHOSEN:
+        for number, one in enumerate(getattr(request, field)):
+            named |= {f"{field}.{number}.{key}": value for key, value in one.options.items() if _names_picture(value)}
+    options = request.script_options.items()
+    return named | {f"script_options.{key}": value for key, value in options if _names_picture(value)}
+
+
+def _names_picture(value: Any) -> bool:
+    """Pictures are named by the hash of their file, which no other value of an option is likely to be."""
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None
 
 
 def request_from(values: Mapping[str, Any]) -> GenerationRequest:
@@ -313,7 +371,8 @@ def request_to_dict(request: Request) -> dict[str, Any]:
     values = {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
     if isinstance(request, EnlargeRequest):
         return values
-    return {**values, "boxes": [dataclasses.asdict(box) for box in request.boxes]}
+    chosen = {field: [{"name": one.name, "options": dict(one.options)} for one in values[field]] for field in CHOSEN}
+    return {**values, "boxes": [dataclasses.asdict(box) for box in request.boxes], **chosen}
 
 
 def limits(name: str, kind: type[Any] = GenerationRequest) -> tuple[float, float]:

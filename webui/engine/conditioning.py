@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -14,6 +15,8 @@ from webui.contract.request import GenerationRequest
 from webui.engine.strangers import called
 from webui.engine.tiling import Window
 
+TENSORS = ("crossattn", "vector", "concat")
+"""Of a Conditioning."""
 Sides = tuple[Conditioning, Conditioning]
 """(positive, negative)"""
 
@@ -64,8 +67,9 @@ def stacked(pictures: Iterable[Conditioning]) -> Conditioning:
     every = list(pictures)
     if len(every) == 1:
         return every[0]
-    values = {field.name: [getattr(one, field.name) for one in every] for field in fields(Conditioning)}
-    return Conditioning(**{name: torch.cat(tensors) for name, tensors in values.items() if tensors[0] is not None})
+    values = {name: [getattr(one, name) for one in every] for name in TENSORS}
+    told = {name: torch.cat(tensors) for name, tensors in values.items() if tensors[0] is not None}
+    return Conditioning(**told, controls=every[0].controls)
 
 
 def seen_through(window: Window, whole: Conditioning) -> Conditioning:
@@ -76,9 +80,9 @@ def seen_through(window: Window, whole: Conditioning) -> Conditioning:
 def batched(sides: Iterable[Conditioning], size: int) -> Conditioning:
     """The sides of guidance behind each other, each for all pictures of a batch: (sides * size, ...)."""
     every = list(sides)
-    values = {}
-    for field in fields(Conditioning):
-        tensors = [getattr(side, field.name) for side in every]
+    values = dict[str, Any]()
+    for name in TENSORS:
+        tensors = [getattr(side, name) for side in every]
         if tensors[0] is not None:
-            values[field.name] = torch.cat([tensor.expand(size, *tensor.shape[1:]) for tensor in tensors])
+            values[name] = torch.cat([tensor.expand(size, *tensor.shape[1:]) for tensor in tensors])
     return Conditioning(**values)

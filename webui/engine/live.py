@@ -10,7 +10,7 @@ import math
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -25,7 +25,7 @@ from webui.contract.request import GenerationRequest
 from webui.engine import autoencoder, plan
 from webui.engine.canvas import canvas_of
 from webui.engine.captured import Captures
-from webui.engine.conditioning import Sides, condition
+from webui.engine.conditioning import TENSORS, Sides, condition
 from webui.engine.generate import table_of
 from webui.engine.guidance import guide
 from webui.engine.inputs import read, start_of
@@ -292,7 +292,7 @@ class Blend:
 
 
 def _tensors(told: Conditioning) -> list[Tensor | None]:
-    return [getattr(told, field.name) for field in fields(Conditioning)]
+    return [getattr(told, name) for name in TENSORS]
 
 
 def _are_equal(one: Sides, other: Sides) -> bool:
@@ -312,10 +312,10 @@ def _have_one_shape(one: Sides, other: Sides) -> bool:
 
 
 def _mixed(one: Conditioning, other: Conditioning, share: float) -> Conditioning:
-    mixed = [
+    mixed: list[Any] = [
         None if a is None or b is None else torch.lerp(a, b, share) for a, b in zip(_tensors(one), _tensors(other), strict=True)
     ]
-    return Conditioning(*mixed)
+    return Conditioning(**dict(zip(TENSORS, mixed, strict=True)))
 
 
 def steps_for(family: Family, steps: int) -> int:

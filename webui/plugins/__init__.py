@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import pluggy
 
+from webui.contract.own import Own
 from webui.contract.parts import Parts
 from webui.plugins.extension import Extension
 from webui.plugins.loading import find_extensions, load_extensions
@@ -21,10 +22,10 @@ from webui.plugins.offers import manager, offers_of, take_in
 __all__ = ["Extension", "fill", "find_extensions", "load_extensions", "manager"]
 
 
-def fill(parts: Parts, plugins: pluggy.PluginManager, name: str) -> None:
+def fill(parts: Parts, plugins: pluggy.PluginManager, name: str, own: Own) -> None:
     """Ask the plugin of that name, a built-in one, for its parts.
 
     Raises:
         PluginError: it raised, or took a name that is taken. Nothing of it stays.
     """
-    take_in(parts, offers_of(plugins.get_plugin(name), name), name)
+    take_in(parts, offers_of(plugins.get_plugin(name), name, own), name)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import importlib.metadata
-import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pluggy
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
 
 from webui.contract.errors import PluginError, StartError
 from webui.contract.parts import Parts
 from webui.plugins.containing import Attempt
 from webui.plugins.extension import KEYS, MANIFEST, Extension, problems_of, values_of
-from webui.plugins.loading import LIMIT, look_over
+from webui.plugins.loading import LIMIT, MakeOwn, look_over
+from webui.plugins.requirements import requirement_problem
 
 
 @dataclass(frozen=True)
@@ -35,14 +32,15 @@ Try = Callable[[Parts, str], Iterable[PluginError]]
 """(parts, name of an extension) -> what is wrong with its parts as soon as they are called."""
 
 
-def check(place: Path, parts: Parts, plugins: pluggy.PluginManager, pins: Mapping[str, str], tries: Try) -> Checked:
+def check(place: Path, parts: Parts, plugins: pluggy.PluginManager, pins: Mapping[str, str], tries: Try, own: MakeOwn) -> Checked:
     """Look over the extension of a folder: load it as at start, beside the parts that are there, and call what it offers.
 
     Args:
         place: its folder, or a file in it.
         parts, plugins: of the program; filled with it where nothing of it is wrong.
-        pins: the versions that the program was tested with, by package; see pinned.
+        pins: the versions that the program was tested with, by package; see requirements.pinned.
         tries: calls its parts.
+        own: an extension's name to what is its own.
 
     Raises:
         StartError: there is no such folder.
@@ -58,7 +56,7 @@ def check(place: Path, parts: Parts, plugins: pluggy.PluginManager, pins: Mappin
     requirements = values.get("requirements")
     needs = [text for text in requirements if isinstance(text, str)] if isinstance(requirements, list) else []
     manifest += [problem for text in needs if (problem := requirement_problem(text, pins))]
-    extension, faults = look_over(parts, plugins, folder)
+    extension, faults = look_over(parts, plugins, folder, own)
     if not extension.error:
         faults = _tried(extension.name, parts, tries)
     details = extension.details or "".join(
@@ -76,54 +74,6 @@ def _tried(name: str, parts: Parts, tries: Try) -> list[PluginError]:
     if attempt.error is not None:
         return [PluginError(f"{name} failed when its parts were tried: {type(attempt.error).__name__}: {attempt.error}")]
     return attempt.answer or []
-
-
-def pinned(constraints: Path) -> dict[str, str]:
-    """Versions by package, as pip's constraint files have them; {} where there is no such file."""
-    if not constraints.is_file():
-        return {}
-    lines = (line.split("#")[0].strip() for line in constraints.read_text("utf-8").splitlines())
-    found = (re.fullmatch(r"([\w.-]+)==(\S+)", line) for line in lines)
-    return {canonicalize_name(match[1]): match[2] for match in found if match}
-
-
-def requirement_problem(text: str, pins: Mapping[str, str]) -> str:
-    """What is wrong with a package that an extension needs, on this machine; "" where it is there and fits."""
-    try:
-        needed = Requirement(text)
-    except InvalidRequirement as error:
-        return f"The requirement {text!r} is not written as pip names packages ({str(error).splitlines()[0]})."
-    name = canonicalize_name(needed.name)
-    if needed.marker and not needed.marker.evaluate():
-        return ""
-    try:
-        installed = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        installed = ""
-    pin = pins.get(name, "")
-    own = pin or (installed if name in _program_needs() else "")
-    if own and (needed.url or not needed.specifier.contains(own, prereleases=True)):
-        return (
-            f"The requirement {text!r} would change {name}, which the program needs in version {own}: "
-            "let the extension do with that one."
-        )
-    if not installed:
-        return (
-            f"The requirement {text!r} is not installed. With the program's Python: "
-            f'python -m pip install -c constraints.txt "{text}".'
-        )
-    if not needed.url and not needed.specifier.contains(installed, prereleases=True):
-        return f"The requirement {text!r} is not met: {name} is installed in version {installed}."
-    return ""
-
-
-def _program_needs() -> set[str]:
-    """Packages that the program itself names; torch among them, whose build depends on the machine, so that it has no pin."""
-    try:
-        lines = importlib.metadata.requires("latent-webui") or []
-    except importlib.metadata.PackageNotFoundError:
-        return set()
-    return {canonicalize_name(Requirement(line).name) for line in lines}
 
 
 def _unknown_keys(values: Mapping[str, object], folder: str) -> Iterator[str]:

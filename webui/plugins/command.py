@@ -13,9 +13,11 @@ import pluggy
 
 from webui.contract.errors import StartError
 from webui.contract.parts import Parts
-from webui.plugins.checking import Try, check, pinned
+from webui.plugins.checking import Try, check
 from webui.plugins.extension import Extension
+from webui.plugins.loading import MakeOwn
 from webui.plugins.making import make
+from webui.plugins.requirements import pinned
 
 ACTIONS = {"list": "", "new": "webui extensions new my-sampler", "check": "webui extensions check extensions/my-sampler"}
 """And how those that need a word look."""
@@ -33,6 +35,8 @@ class Program:
     built_in: Callable[[], tuple[Parts, pluggy.PluginManager]]
     """The program's own parts, and who offers them."""
     tries: Try
+    own: Callable[[Parts], MakeOwn]
+    """With the registries: an extension's name to what is its own."""
 
 
 def run(options: Mapping[str, Any], program: Program) -> int:
@@ -93,7 +97,8 @@ def _check(word: str, program: Program, target: Path | None) -> int:
     place = Path(word).expanduser()
     if not place.exists():  # a name is as good as a path
         place = next((folder / word for folder in program.folders if (folder / word).is_dir()), place)
-    checked = check(place, *program.built_in(), pinned(program.constraints), program.tries)
+    parts, plugins = program.built_in()
+    checked = check(place, parts, plugins, pinned(program.constraints), program.tries, program.own(parts))
     extension, problems = checked.extension, checked.problems
     if target:
         told = {"name": extension.name, "version": extension.version, "offers": extension.offers, "problems": problems}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +14,7 @@ from typing import Any
 import pluggy
 
 from webui.contract.errors import PluginError
+from webui.contract.own import Own
 from webui.contract.parts import Parts
 from webui.plugins.containing import Attempt, Surroundings
 from webui.plugins.extension import MANIFEST, Extension, read_manifest
@@ -23,6 +24,7 @@ ENTRY_POINTS = "webui.extensions"
 """Group under which an installed package names its module: its extension.toml lies beside it."""
 PATIENCE = 0.5
 """Seconds after which the next extension need not wait for this one any more."""
+MakeOwn = Callable[[str], Own]
 LIMIT = 10.0
 """Seconds that one extension may take."""
 
@@ -49,49 +51,50 @@ def find_extensions(folders: Iterable[Path]) -> tuple[Extension, ...]:
 
 
 def load_extensions(
-    parts: Parts, plugins: pluggy.PluginManager, folders: Iterable[Path], disabled: Collection[str] = ()
+    parts: Parts, plugins: pluggy.PluginManager, folders: Iterable[Path], own: MakeOwn, disabled: Collection[str] = ()
 ) -> tuple[Extension, ...]:
     """Load every extension of the folders, then those of installed packages. A failing one comes back with its error.
 
     Args:
         parts: is filled. plugins: where those that run are registered.
         folders: extensions/ of the project, then of the data folder; of two of one name the first is loaded.
+        own: an extension's name to what is its own.
         disabled: names, in any case of letters, of which nothing is imported.
     """
     found, off = list(_found(folders)), {name.casefold() for name in disabled}
     for one in found:
         one.extension = replace(one.extension, is_enabled=one.extension.name.casefold() not in off)
-    return _loaded(found, parts, plugins)
+    return _loaded(found, parts, plugins, own)
 
 
-def look_over(parts: Parts, plugins: pluggy.PluginManager, folder: Path) -> tuple[Extension, list[PluginError]]:
+def look_over(parts: Parts, plugins: pluggy.PluginManager, folder: Path, own: MakeOwn) -> tuple[Extension, list[PluginError]]:
     """Load the extension of one folder as at start, and all that is wrong with it; it goes on behind the first fault."""
     one = _in_folder(folder, "data")
     one.faults = []
-    (extension,) = _loaded([one], parts, plugins)
+    (extension,) = _loaded([one], parts, plugins, own)
     return extension, one.faults
 
 
-def _loaded(found: list[_Candidate], parts: Parts, plugins: pluggy.PluginManager) -> tuple[Extension, ...]:
+def _loaded(found: list[_Candidate], parts: Parts, plugins: pluggy.PluginManager, own: MakeOwn) -> tuple[Extension, ...]:
     around, names = Surroundings(), dict[str, Extension]()
-    own = {name.casefold() for name, _ in plugins.list_name_plugin()}
+    ours = {name.casefold() for name, _ in plugins.list_name_plugin()}
     for one in found:
         if not one.extension.is_enabled:
             continue
-        if not one.extension.error and (reason := _taken(one.extension, names, own)):
+        if not one.extension.error and (reason := _taken(one.extension, names, ours)):
             one.extension = _off(one.extension, PluginError(reason))
         if one.extension.error:
             continue
-        one.attempt = Attempt(f"extension {one.extension.name}", lambda one=one: _load(one))  # type: ignore[misc]
+        one.attempt = Attempt(f"extension {one.extension.name}", lambda one=one: _load(one, own))  # type: ignore[misc]
         if one.attempt.is_over(PATIENCE):
             around.restore(one.extension.folder, one.package)
     return tuple(_taken_in(one, parts, plugins, around) for one in found)
 
 
-def _taken(extension: Extension, names: dict[str, Extension], own: set[str]) -> str:
+def _taken(extension: Extension, names: dict[str, Extension], ours: set[str]) -> str:
     """Why it cannot have its name; "" where it has it from now on."""
     name = extension.name.casefold()
-    if name in own:
+    if name in ours:
         return f"{extension.name} is the name of a part of the program itself, so the extension needs another one."
     first = names.setdefault(name, extension)
     if first is extension:
@@ -138,9 +141,9 @@ def _of_package(entry: importlib.metadata.EntryPoint) -> _Candidate:
         return _Candidate(_off(blank, error))
 
 
-def _load(one: _Candidate) -> tuple[ModuleType, list[Offer]]:
+def _load(one: _Candidate, own: MakeOwn) -> tuple[ModuleType, list[Offer]]:
     module = import_extension(one.extension, one.package) if one.entry is None else one.entry.load()
-    return module, offers_of(module, one.extension.name, one.faults)
+    return module, offers_of(module, one.extension.name, own(one.extension.name), one.faults)
 
 
 def _taken_in(one: _Candidate, parts: Parts, plugins: pluggy.PluginManager, around: Surroundings) -> Extension:

@@ -13,12 +13,23 @@ import pluggy
 
 from webui.contract import PROJECT, hookspecs
 from webui.contract.errors import PluginError
+from webui.contract.more_parts import (
+    CommandPart,
+    GuiderPart,
+    PanelPart,
+    PreprocessorPart,
+    ReaderPart,
+    RoutesPart,
+    ScriptPart,
+    SettingPart,
+    TabPart,
+    UpscalerPart,
+)
 from webui.contract.options import options_of
+from webui.contract.own import Own
 from webui.contract.parts import ConditionerPart, Family, Parts, SamplerPart, SchedulePart
 from webui.contract.registry import Registry
 
-WITH_OPTIONS = ("samplers", "schedules")
-"""Registries whose parts may have options of their own."""
 LETTERS = 80
 """That a name may have: it stands in menus and in pictures."""
 
@@ -31,7 +42,7 @@ class Offer:
     part: Any
 
     def __str__(self) -> str:
-        return f"{self.registry.rstrip('s') if self.registry != 'families' else 'family'} {self.part.name}"
+        return f"{KINDS[self.registry]} {self.part.name}"
 
 
 def manager() -> pluggy.PluginManager:
@@ -40,10 +51,11 @@ def manager() -> pluggy.PluginManager:
     return made
 
 
-def offers_of(plugin: Any, name: str, faults: list[PluginError] | None = None) -> list[Offer]:
+def offers_of(plugin: Any, name: str, own: Own, faults: list[PluginError] | None = None) -> list[Offer]:
     """All that a plugin (a module, or anything with hook implementations) offers.
 
     Args:
+        own: what the plugin's hooks get as its own.
         faults: takes all that is wrong with the parts, for who looks an extension over; without it the first is raised.
 
     Raises:
@@ -63,9 +75,9 @@ def offers_of(plugin: Any, name: str, faults: list[PluginError] | None = None) -
         raise PluginError(f"{name} has a hook that does not fit: {_of_hook(str(error))}") from error
     if not asked.get_hookcallers(plugin):
         raise PluginError(f"{name} implements no hook: mark its functions with @hookimpl, from webui.contract import hookimpl.")
-    for hook, register in _registers(offered, refuse).items():
+    for hook, register in _registers(name, offered, refuse).items():
         try:
-            answers = getattr(asked.hook, hook)(register=register)
+            answers = getattr(asked.hook, hook)(register=register, own=own)
         except PluginError:
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 (it may raise anything, and is told)
@@ -103,42 +115,105 @@ def take_in(parts: Parts, offered: Iterable[Offer], owner: str, faults: list[Plu
     faults.extend(found)
 
 
-def _registers(offered: list[Offer], refuse: Callable[[PluginError], None]) -> dict[str, Callable[..., None]]:
+@dataclass(frozen=True)
+class _Kind:
+    """How parts of one hook are taken."""
+
+    part: type[Any]
+    registry: str
+    takes: tuple[str, ...]
+    """What the function is called with."""
+    has_options: bool = False
+
+    @property
+    def what(self) -> str:
+        return KINDS[self.registry]
+
+
+KINDS = {name: registry.kind for name, registry in vars(Parts()).items()}
+"""Registry of Parts to what one of its parts is called."""
+_HOOKS = {
+    "register_samplers": _Kind(SamplerPart, "samplers", ("denoise", "x", "sigmas", "noise"), True),
+    "register_schedules": _Kind(SchedulePart, "schedules", ("steps", "table"), True),
+    "register_conditioners": _Kind(ConditionerPart, "conditioners", ("request", "model", "negative", "inputs")),
+    "register_guidance": _Kind(GuiderPart, "guiders", ("denoise", "network"), True),
+    "register_scripts": _Kind(ScriptPart, "scripts", ("request",), True),
+    "register_preprocessors": _Kind(PreprocessorPart, "preprocessors", ("image",), True),
+    "register_upscalers": _Kind(UpscalerPart, "upscalers", ("image", "scale")),
+    "register_metadata_readers": _Kind(ReaderPart, "readers", ("image",)),
+    "register_tabs": _Kind(TabPart, "tabs", ("app",)),
+    "register_panels": _Kind(PanelPart, "panels", ("app", "tab")),
+    "register_cli": _Kind(CommandPart, "commands", ("arguments", "app")),
+}
+
+
+def _registers(owner: str, offered: list[Offer], refuse: Callable[[PluginError], None]) -> dict[str, Callable[..., None]]:
     """Hook to what its implementations call.
 
     Args:
         refuse: is told what is wrong with a part, which is left out then.
     """
 
-    def of(kind: type[Any], registry: str, what: str, takes: tuple[str, ...]) -> Callable[..., None]:
+    def of(kind: _Kind) -> Callable[..., None]:
         def register(name: str, function: Any, **options: Any) -> None:
             try:
-                _check_name(what, name)
-                if registry in WITH_OPTIONS:
-                    _check_own_options(f"The {what} {name!r}", function, takes)
-                _check_function(f"The {what} {name!r}", function, takes)
-                _check_options(f"The {what} {name!r}", kind, options)
+                _check_name(kind.what, name)
+                told = f"The {kind.what} {name!r}"
+                if kind.has_options or options.get("on_request") is True:
+                    _check_own_options(told, function, kind.takes)
+                _check_function(told, function, kind.takes)
+                _check_options(told, kind.part, options)
             except PluginError as error:
                 return refuse(error)
-            offered.append(Offer(registry, kind(name, function, **options)))
+            offered.append(Offer(kind.registry, kind.part(name, function, **options)))
 
         return register
 
-    def family(row: Family) -> None:
-        try:
-            if not isinstance(row, Family):
-                raise PluginError(f"A family is a webui.contract.parts.Family, not {_kind(row)}.")
-            _check_name("family", row.name)
-        except PluginError as error:
-            return refuse(error)
-        offered.append(Offer("families", row))
+    def checked(make: Callable[..., Offer]) -> Callable[..., None]:
+        def register(*given: Any, **more: Any) -> None:
+            try:
+                offered.append(make(*given, **more))
+            except PluginError as error:
+                refuse(error)
 
-    return {
-        "register_samplers": of(SamplerPart, "samplers", "sampler", ("denoise", "x", "sigmas", "noise")),
-        "register_schedules": of(SchedulePart, "schedules", "schedule", ("steps", "table")),
-        "register_conditioners": of(ConditionerPart, "conditioners", "conditioner", ("request", "model", "negative", "inputs")),
-        "register_families": family,
+        return register
+
+    return {name: of(kind) for name, kind in _HOOKS.items()} | {
+        "register_families": checked(_family),
+        "register_routes": checked(lambda router: _routes(owner, router)),
+        "register_settings": checked(lambda key, kind, default: _setting(owner, key, kind, default)),
     }
+
+
+def _family(row: Any) -> Offer:
+    if not isinstance(row, Family):
+        raise PluginError(f"A family is a webui.contract.parts.Family, not {_kind(row)}.")
+    _check_name("family", row.name)
+    return Offer("families", row)
+
+
+def _routes(owner: str, router: Any) -> Offer:
+    if not isinstance(getattr(router, "routes", None), list):
+        raise PluginError(f"{owner}: register_routes takes a fastapi.APIRouter, not {_kind(router)}.")
+    return Offer("routes", RoutesPart(owner, router))
+
+
+def _setting(owner: str, key: Any, kind: Any, default: Any) -> Offer:
+    """A setting is an option: written as the keyword-only parameter of a function that nobody calls."""
+    if not isinstance(key, str) or not key.isidentifier() or len(key) > LETTERS:
+        raise PluginError(f"{owner}: a setting has a name of letters, digits and underscores, not {key!r}.")
+    parameter = inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+    def holder() -> None: ...
+
+    holder.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]
+    try:
+        (option,) = options_of(holder)
+    except PluginError as error:
+        raise PluginError(f"{owner}: {error}") from error
+    except ValueError:
+        raise PluginError(f"{owner}: {key!r} is the name of an option of samplers; a setting needs another one.") from None
+    return Offer("settings", SettingPart(f"{owner}.{key}", option))
 
 
 def _check_name(what: str, name: Any) -> None:
@@ -189,6 +264,10 @@ def _check_options(what: str, kind: type[Any], options: dict[str, Any]) -> None:
     for key, value in options.items():
         if key not in known:
             raise PluginError(f"{what} has an option {key!r}. Known: {', '.join(known)}.")
+        if known[key] is None:
+            if value is not None and not callable(value):
+                raise PluginError(f"{what}: {key} is to be a function, not {_kind(value)}.")
+            continue
         wanted = type(known[key])
         if not isinstance(value, wanted) or (wanted is tuple and not all(isinstance(one, str) for one in value)):
             raise PluginError(f"{what}: {key} is to be {wanted.__name__}{' of text' * (wanted is tuple)}, not {_kind(value)}.")

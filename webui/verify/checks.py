@@ -87,7 +87,8 @@ def _conditioning(check: Check, bench: Bench) -> Iterator[Output]:
 
 
 def _given(check: Check) -> Conditioning:
-    return Conditioning(**{name: check.tensor(name) for name in CONDITIONING if name in check.values})
+    given: dict[str, Any] = {name: check.tensor(name) for name in CONDITIONING if name in check.values}
+    return Conditioning(**given)
 
 
 def _denoise(check: Check, bench: Bench) -> Iterator[Output]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pluggy import PluginManager
+
 from webui.checkpoints import memory
 from webui.checkpoints.catalog import Catalog
 from webui.checkpoints.download import Shelf
@@ -26,6 +28,7 @@ from webui.workspace.extensions import ExtensionSwitches
 from webui.workspace.gallery import Gallery
 from webui.workspace.inputs import Inputs, names_in
 from webui.workspace.live import Live
+from webui.workspace.own import Owns
 from webui.workspace.paths import Paths
 from webui.workspace.queue import JobQueue
 from webui.workspace.settings import SettingsStore
@@ -45,6 +48,10 @@ class App:
     queue: JobQueue
     live: Live
     switches: ExtensionSwitches
+    owns: Owns
+    """Each extension's own settings and folder."""
+    plugins: PluginManager | None = None
+    """Those that run; None: only ours do."""
     extensions: tuple[Extension, ...] = ()
 
     @property
@@ -120,6 +127,8 @@ def open_app(
     parts: Parts,
     extensions: tuple[Extension, ...] = (),
     *,
+    plugins: PluginManager | None = None,
+    owns: Owns | None = None,
     extra_checkpoints: Sequence[Path] = (),
     extra_upscalers: Sequence[Path] = (),
     more_models: Sequence[Path] = (),
@@ -131,6 +140,7 @@ def open_app(
     """Open the workspace in a data folder.
 
     Args:
+        plugins: whose event hooks are told what happens. owns: what belongs to each of them.
         extra_checkpoints, extra_upscalers: further folders that hold them.
         more_models: further folders laid out like models/.
         checkpoint: the one to start with; "" is the one of last time.
@@ -167,4 +177,5 @@ def open_app(
         inputs.forget(names_in(job.request for job in queue.jobs()))
     live = Live(checkpoints, parts, queue, inputs)
     switches = ExtensionSwitches(paths.switches_file, extensions_are_off)
-    return App(paths, parts, settings, checkpoints, gallery, inputs, shelf, queue, live, switches, extensions)
+    owns = owns or Owns(paths.state / "extensions", parts)
+    return App(paths, parts, settings, checkpoints, gallery, inputs, shelf, queue, live, switches, owns, plugins, extensions)

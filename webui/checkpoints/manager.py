@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,7 @@ class Checkpoints:
         shelf: files that are not bundled, and that some families need.
         dtype: the number format to compute in; None: the one that is found to be fastest here.
         upscalers: networks that enlarge finished pictures; None: there are none.
+        on_loaded: is told of each checkpoint that came into memory; it must not raise, and returns at once.
     """
 
     def __init__(
@@ -70,8 +71,10 @@ class Checkpoints:
         shelf: Shelf | None = None,
         dtype: torch.dtype | None = None,
         upscalers: Upscalers | None = None,
+        on_loaded: Callable[[Entry], None] = lambda _: None,
     ) -> None:
         self.catalog = catalog
+        self._on_loaded = on_loaded
         self.shelf = shelf
         self.upscalers = upscalers or Upscalers((), device)
         self.device = device
@@ -232,6 +235,7 @@ class Checkpoints:
             with self._lock:
                 self._models[entry.title] = (entry, model)
                 self._make_room(entry.title)
+        self._on_loaded(entry)
         if not entry.sha256:
             threading.Thread(target=self._hash, args=(entry,), name="hash", daemon=True).start()
         return model

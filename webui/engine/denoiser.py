@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from webui.checkpoints.model import Model
 from webui.contract.errors import CheckpointReadError
 from webui.contract.parts import Conditioning, Denoise
+from webui.engine.controls import residuals
 from webui.engine.table import NoiseTable
 
 Combine = Callable[[Tensor], Tensor]
@@ -31,11 +33,56 @@ def denoiser(
     eps: clean = x - sigma * eps (Ho et al. 2020, arXiv:2006.11239).
     v: clean = x / (1 + sigma^2) - v * sigma / sqrt(1 + sigma^2) (Salimans & Ho 2022, arXiv:2202.00512, appendix D).
     """
+    ask = _asking(model, table, conditioning, sides)
+
+    def denoise(x: Tensor, sigma: Tensor | float) -> Tensor:
+        answer = ask(x, sigma)
+        return answer.clean(answer.raw if combine is None else combine(answer.raw))
+
+    return denoise
+
+
+def predictions(
+    model: Model, table: NoiseTable, conditioning: Conditioning, sides: int
+) -> Callable[[Tensor, Tensor | float], tuple[Tensor, ...]]:
+    """As denoiser, but what is predicted with each of the sides, in one call of the network."""
+    ask = _asking(model, table, conditioning, sides)
+
+    def predict(x: Tensor, sigma: Tensor | float) -> tuple[Tensor, ...]:
+        answer = ask(x, sigma)
+        return tuple(answer.clean(one) for one in answer.raw.chunk(sides))
+
+    return predict
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a network said of latents, and how clean latents are made of that."""
+
+    raw: Tensor
+    """(sides * B, C, h, w)"""
+    x: Tensor
+    level: Tensor | float
+    scale: Tensor | float
+    is_v: bool
+
+    def clean(self, raw: Tensor) -> Tensor:
+        """Of one prediction (B, C, h, w)."""
+        if self.is_v:
+            return self.x * (self.scale * self.scale) - raw.float() * (self.level * self.scale)
+        if isinstance(self.level, float):
+            return torch.sub(self.x, raw.float(), alpha=self.level)
+        return self.x - raw.float() * self.level
+
+
+def _asking(
+    model: Model, table: NoiseTable, conditioning: Conditioning, sides: int
+) -> Callable[[Tensor, Tensor | float], _Answer]:
     ask, dtype, device, is_v = network(model, conditioning, sides), model.dtype, model.device, model.family.prediction == "v"
     concat = None if conditioning.concat is None else conditioning.concat.to(device, dtype)
     rounds = model.family.rounds_sigma
 
-    def denoise(x: Tensor, sigma: Tensor | float) -> Tensor:
+    def answer(x: Tensor, sigma: Tensor | float) -> _Answer:
         level, t = _level(table.nearest(sigma) if rounds else sigma, x, table)
         scale = (level * level + 1) ** -0.5
         seen = (x * scale).to(dtype)
@@ -45,19 +92,13 @@ def denoiser(
         if concat is not None:
             seen = torch.cat([seen, concat], 1)
         raw = ask(seen.contiguous(memory_format=model.memory_format), t)
-        if combine is not None:
-            raw = combine(raw)
-        if is_v:
-            return x * (scale * scale) - raw.float() * (level * scale)
-        if isinstance(level, float):
-            return torch.sub(x, raw.float(), alpha=level)
-        return x - raw.float() * level
+        return _Answer(raw, x, level, scale, is_v)
 
-    return denoise
+    return answer
 
 
 def network(model: Model, conditioning: Conditioning, sides: int = 1) -> Callable[[Tensor, Tensor], Tensor]:
-    """The U-Net with its conditioning: (seen (sides * B, ...), t scalar or (sides * B,)) -> raw answer.
+    """The U-Net with its conditioning and its controls: (seen (sides * B, ...), t scalar or (sides * B,)) -> raw answer.
 
     On a processor each picture of a batch has a call of its own: its kernels sum in another order for another batch
     size, and a picture must be the same bytes in a batch and alone. (Batching brings little there: 3% at 512 x 512.)
@@ -74,8 +115,14 @@ def network(model: Model, conditioning: Conditioning, sides: int = 1) -> Callabl
     if conditioning.vector is not None:  # may be a row's number, which half precision would round: the network casts it
         told["class_labels"] = conditioning.vector.to(device)
 
-    def together(seen: Tensor, t: Tensor) -> Tensor:
-        return unet(seen, t, **told, return_dict=False)[0]
+    controls, channels = conditioning.controls, model.family.latent_channels
+
+    def together(seen: Tensor, t: Tensor, told: Mapping[str, Tensor] = told) -> Tensor:
+        if not controls:
+            return unet(seen, t, **told, return_dict=False)[0]
+        latents = seen if seen.shape[1] == channels else seen[:, :channels]
+        added = residuals(controls, unet, latents, t, told.get("encoder_hidden_states"), told.get("class_labels"))
+        return unet(seen, t, **told, **added, return_dict=False)[0]
 
     if device.type != "cpu":
         return together
@@ -87,7 +134,7 @@ def network(model: Model, conditioning: Conditioning, sides: int = 1) -> Callabl
         answers = []
         for i in range(pictures):
             own = {name: value[i::pictures] for name, value in told.items()}
-            answers.append(unet(seen[i::pictures], t[i::pictures] if t.ndim else t, **own, return_dict=False)[0])
+            answers.append(together(seen[i::pictures], t[i::pictures] if t.ndim else t, own))
         return torch.stack(answers, 1).flatten(0, 1)
 
     return one_by_one

@@ -50,3 +50,18 @@ def latents_of(answer: Any, x: Tensor, registry: Registry[Any], name: str) -> Te
             f"where latents of {tuple(x.shape)} are due. Choose another {registry.kind}."
         )
     return answer
+
+
+def denoised_of(answer: Any, x: Tensor, registry: Registry[Any], name: str) -> Tensor:
+    """What the denoiser of a guider answered to latents x.
+
+    Raises:
+        PluginError: it is not float32, or not shaped like x.
+    """
+    clean = latents_of(answer, x, registry, name)
+    if clean.dtype != torch.float32:
+        raise PluginError(
+            f"The extension {registry.owner(name)} answered {str(clean.dtype).removeprefix('torch.')} in its {registry.kind} "
+            f"{registry[name].name!r}, where float32 is due. Choose another {registry.kind}."
+        )
+    return clean

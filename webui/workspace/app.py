@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pluggy import PluginManager
@@ -17,8 +17,7 @@ from webui.checkpoints.upscalers import Upscalers
 from webui.contract.parts import Parts
 from webui.contract.request import EnlargeRequest, GenerationRequest
 from webui.contract.result import EnlargedImage, GeneratedImage
-from webui.engine import enlarge, enlarging, fit, plan, prompt
-from webui.engine.generate import generate
+from webui.engine import enlarge, enlarging, fit, plan, prompt, scripts
 from webui.engine.resizing import LATENT_MODES
 from webui.engine.sizes import Size
 from webui.engine.watch import Observer, Unobserved
@@ -32,6 +31,8 @@ from webui.workspace.own import Owns
 from webui.workspace.paths import Paths
 from webui.workspace.queue import JobQueue
 from webui.workspace.settings import SettingsStore
+from webui.workspace.telling import Telling
+from webui.workspace.troubles import Troubles
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ class App:
     plugins: PluginManager | None = None
     """Those that run; None: only ours do."""
     extensions: tuple[Extension, ...] = ()
+    troubles: Troubles = field(default_factory=Troubles)
+    """What extensions failed in while the program ran."""
+    telling: Telling | None = None
+    """Tells extensions what happens; None: nobody does."""
 
     @property
     def upscalers(self) -> Upscalers:
@@ -68,9 +73,10 @@ class App:
         with self.checkpoints.use():
             pass
 
-    def generate(self, request: GenerationRequest, observer: Observer | None = None, skip: int = 0) -> Iterator[GeneratedImage]:
-        """Draw a request here and now, beside the queue; see webui.engine.generate."""
-        return generate(request, self.checkpoints, self.parts, observer, skip, self.inputs.open)
+    def generate(self, request: GenerationRequest, observer: Observer | None = None) -> Iterator[GeneratedImage]:
+        """Draw a request here and now, beside the queue, by the scripts that it is for; see webui.engine.scripts."""
+        for _, picture in scripts.draw(request, self.checkpoints, self.parts, observer, pictures=self.inputs.open):
+            yield picture
 
     def enlarge(self, request: EnlargeRequest, observer: Observer | None = None) -> EnlargedImage:
         """Enlarge a picture here and now, beside the queue. Raises RequestError or CheckpointError."""
@@ -120,6 +126,8 @@ class App:
     def close(self) -> None:
         self.live.close()
         self.queue.close()
+        if self.telling:
+            self.telling.close()
 
 
 def open_app(
@@ -147,7 +155,9 @@ def open_app(
         takes_jobs: whether to go on with the jobs of last time and take new ones (not beside a running page).
         extensions_are_off: none was loaded in this run, whatever the user has enabled.
     """
-    settings = SettingsStore(paths.settings_file)
+    owns, troubles = owns or Owns(paths.state / "extensions", parts), Troubles()
+    telling = Telling(plugins, owns, troubles, paths.outputs)
+    settings = SettingsStore(paths.settings_file, telling.of_settings)
     shelf = Shelf([*paths.models, *more_models])
     catalog = Catalog([*paths.models, *more_models], extra_checkpoints, parts.families, paths.state / "hashes.json")
     device = memory.best_device(cpu_only)
@@ -159,6 +169,7 @@ def open_app(
         settings.now.host_memory_share,
         shelf,
         upscalers=Upscalers([*paths.models, *more_models], device, extra_upscalers),
+        on_loaded=telling.of_checkpoint,
     )
     if checkpoint:
         checkpoints.choose(checkpoint)
@@ -166,16 +177,18 @@ def open_app(
 
     queue = JobQueue(
         lambda request, tab: drawing.prepared(request, tab, checkpoints, parts, inputs),
-        lambda request, observer, skip: drawing.draw(request, checkpoints, parts, inputs, observer, skip),
+        lambda request, observer, kept: drawing.draw(request, checkpoints, parts, inputs, observer, kept),
         gallery,
         settings,
         paths.state / "jobs",
         starts=takes_jobs,
         previews_at_once=checkpoints.device.type == "cpu",
+        may_share=lambda request, others: drawing.may_share(request, others, checkpoints),
+        heard=telling.of_queue,
     )
     if takes_jobs:
         inputs.forget(names_in(job.request for job in queue.jobs()))
     live = Live(checkpoints, parts, queue, inputs)
     switches = ExtensionSwitches(paths.switches_file, extensions_are_off)
-    owns = owns or Owns(paths.state / "extensions", parts)
-    return App(paths, parts, settings, checkpoints, gallery, inputs, shelf, queue, live, switches, owns, plugins, extensions)
+    rest = (owns, plugins, extensions, troubles, telling)
+    return App(paths, parts, settings, checkpoints, gallery, inputs, shelf, queue, live, switches, *rest)

@@ -39,9 +39,15 @@ class Subscription:
 
 
 class EventLog:
-    """Numbers events and hands them to everyone who listens."""
+    """Numbers events and hands them to everyone who listens.
 
-    def __init__(self) -> None:
+    Args:
+        heard: is called with each event too, in the thread in which it happens. It returns at once and never raises. It does
+            not count as a listener: nobody looks at previews there.
+    """
+
+    def __init__(self, heard: Callable[[Event], None] = lambda _: None) -> None:
+        self._heard = heard
         self._lock = threading.Lock()
         self._listeners: list[Subscription] = []
         self._count = 0
@@ -64,6 +70,7 @@ class EventLog:
             event = Event(self._count, kind, job)
             for listener in self._listeners:
                 listener.put(event)
+            self._heard(event)
 
     def _leave(self, listener: Subscription) -> None:
         with self._lock:

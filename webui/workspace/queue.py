@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from io import BytesIO
@@ -17,19 +17,20 @@ from PIL import Image
 
 from webui.contract.errors import Interrupted, QueueFullError, RequestError, SaveError, UnknownJobError, WebUIError
 from webui.contract.request import Request
-from webui.contract.result import Progress, Result
+from webui.contract.result import Kept, KeptImage, Progress, Result
+from webui.engine.company import Company
 from webui.engine.watch import Observer
 from webui.workspace import drawing, pictures
 from webui.workspace.events import EventLog, Subscription
 from webui.workspace.files import read_json, write_json
 from webui.workspace.gallery import Gallery
-from webui.workspace.jobs import Job, JobImage, from_dict
+from webui.workspace.jobs import Event, Job, JobImage, from_dict
 from webui.workspace.machine import Machine
 from webui.workspace.settings import SettingsStore
 
 _log = logging.getLogger(__name__)
-Prepare = Callable[[Request, str], tuple[Request, tuple[str, ...]]]
-Draw = Callable[[Request, Observer, int], Iterator[Result]]
+Prepare = Callable[[Request, str], drawing.Prepared]
+Draw = Callable[[Request, Observer, Kept], Iterator[tuple[int, Result]]]
 WAITING = 1000
 """Jobs that may wait."""
 HISTORY = 200
@@ -38,21 +39,25 @@ RECENT = 64
 """Pictures that stay in memory, and"""
 RECENT_PIXELS = 2**28
 """their pixels together."""
+TOGETHER = 4
+"""Jobs that are drawn side by side."""
 ATTEMPTS = 2
 """Starts of the program that may end in the middle of a job before it is set aside."""
 
 
 class JobQueue:
-    """Draws jobs one after the other in a thread of its own.
+    """Draws jobs one after the other, and side by side where that is quicker, in a thread of its own.
 
     Args:
-        prepare: (request, tab) -> the request filled in and checked (RequestError, CheckpointError), and notes for the user.
-        draw: (complete request, observer, pictures to leave out) -> pictures.
+        prepare: (request, tab) -> the request filled in and checked (RequestError, CheckpointError), and what is known of its job.
+        draw: (complete request, observer, the pictures that are there) -> (number, picture) of the others.
         gallery: saves pictures.
         settings: read when a picture is saved.
         folder: one JSON file a job.
         starts: whether to go on with what the folder holds and draw; else the folder is left alone.
         previews_at_once: whether previews are drawn by the machine's thread when anybody listens, or by whoever asks for one.
+        heard: see EventLog.
+        may_share: (request, those that are being drawn) -> whether they are quicker side by side.
     """
 
     def __init__(
@@ -64,6 +69,8 @@ class JobQueue:
         folder: Path,
         starts: bool = True,
         previews_at_once: bool = False,
+        heard: Callable[[Event], None] = lambda _: None,
+        may_share: Callable[[Request, Sequence[Request]], bool] = lambda _one, _others: False,
     ) -> None:
         self._prepare = prepare
         self._draw = draw
@@ -77,11 +84,13 @@ class JobQueue:
         self._closing = False
         self._previews: dict[str, Progress] = {}
         self._recent: OrderedDict[tuple[str, int], tuple[Result, bytes]] = OrderedDict()
-        self._events = EventLog()
+        self._events = EventLog(heard)
         self.machine = Machine()
         """Whoever computes does so there: the job that runs, or a live stream between two jobs."""
         self._previews_at_once = previews_at_once
+        self._may_share = may_share
         self._saver = ThreadPoolExecutor(1, "save")
+        self._endings: list[Future[None]] = []
         self._worker = threading.Thread(target=self._work, name="jobs", daemon=True)
         if starts:
             self._take_up()
@@ -100,12 +109,12 @@ class JobQueue:
             RequestError, CheckpointError: nothing was queued.
             SaveError: the job could not be written down, so it was not taken.
         """
-        complete, notes = self._prepare(request, tab)
+        made = self._prepare(request, tab)
         with self._changed:
             if sum(not job.has_ended for job in self._jobs.values()) >= WAITING:
                 raise QueueFullError(f"The queue is full: {WAITING} jobs are waiting. Wait for some to finish, or remove some.")
-            job = Job(id=uuid.uuid4().hex, tab=tab, request=complete, created=time.time(), save=save, notes=notes)
-            job = replace(job, pictures=complete.pictures, steps=drawing.steps_of(complete))
+            job = Job(id=uuid.uuid4().hex, tab=tab, request=made.request, created=time.time(), save=save, notes=made.notes)
+            job = replace(job, pictures=made.pictures, steps=drawing.steps_of(made.request))
             self._write(job)
             self._set("queued", job)
         return job
@@ -224,52 +233,99 @@ class JobQueue:
     # -- drawing
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._closing or self._next() is not None)
-                if self._closing:
-                    return
-                job = self._next()
-                assert job is not None
-                job = replace(job, state="running", started=time.time())
-                self._attempts[job.id] = self._attempts.get(job.id, 0) + 1
-                self._write(job)
-                self._set("started", job)
-            self._run(job)
+        while (job := self._take()) is not None:
+            self.machine.do(lambda job=job: self._draw_together(job))  # type: ignore[misc]
+            wait(self._endings)
+            self._endings.clear()
+
+    def _take(self) -> Job | None:
+        """The next job, which runs from now on, as soon as there is one; None: the program ends."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or self._next() is not None)
+            job = None if self._closing else self._next()
+            return self._start(job) if job else None
+
+    def _start(self, job: Job) -> Job:
+        job = replace(job, state="running", started=time.time())
+        self._attempts[job.id] = self._attempts.get(job.id, 0) + 1
+        self._write(job)
+        self._set("started", job)
+        return job
 
     def _next(self) -> Job | None:
         return next((job for job in self._jobs.values() if job.state == "waiting"), None)
 
-    def _run(self, job: Job) -> None:
+    def _draw_together(self, job: Job) -> None:
+        """Draw a job, and those that come to its side while it runs. In the machine's thread."""
+        company = Company()
+        self._join(company, job)
+        company.run(lambda: self._let_join(company))
+
+    def _let_join(self, company: Company) -> None:
+        """Another job begins where it is its turn and it may be drawn beside those that run."""
+        if len(company) >= TOGETHER or not self._settings.now.share_steps or self.machine.is_wanted:
+            return
+        with self._changed:
+            job = None if self._closing else self._next()
+            running = [other.request for other in self._jobs.values() if other.state == "running"]
+            if job is None or not self._may_share(job.request, running):
+                return
+            job = self._start(job)
+        self._join(company, job)
+
+    def _join(self, company: Company, job: Job) -> None:
         watcher = _Watcher(self, job.id)
-        there = {image.index for image in job.images if image.path}
-        done = next(i for i in range(job.pictures + 1) if i not in there)
         saving: list[Future[None]] = []
-        state, error, kind = "finished", "", ""
+
+        def draw() -> None:
+            for number, picture in self._draw(job.request, watcher, self._kept(job)):
+                saving.append(self._deliver(job, number, picture))
+
+        def ended(error: BaseException | None) -> None:
+            self._endings.append(self._saver.submit(self._finish, job, saving, error))  # behind the last of its pictures
+
+        company.join(draw, ended)
+
+    def _finish(self, job: Job, saving: list[Future[None]], error: BaseException | None) -> None:
+        """What became of a job whose pictures are drawn, and saved but for those that could not be."""
+        state, words, kind = "finished", "", ""
         try:
-            first = done // job.request.batch_size * job.request.batch_size
-
-            def draw() -> None:
-                for number, picture in enumerate(self._draw(job.request, watcher, done), first):
-                    if number not in there:
-                        saving.append(self._deliver(job, number, picture))
-
-            self.machine.do(draw)
+            if error is not None:
+                raise error
             for future in saving:
                 future.result()
         except Interrupted:
             state = "interrupted"
         except WebUIError as problem:
-            state, error, kind = "failed", str(problem), _kind(problem)
-        except Exception as problem:  # noqa: BLE001 (the job worker: whatever happened to one job, the next one is drawn)
-            _log.exception("job %s failed", job.id)
+            state, words, kind = "failed", str(problem), _kind(problem)
+        except BaseException as problem:  # noqa: BLE001 (whatever happened to one job, the next one is drawn)
+            _log.error("job %s failed", job.id, exc_info=problem)
             kind = type(problem).__name__
-            state, error = "failed", f"Something went wrong inside the program ({kind}). Its log says more."
-        wait(saving)
+            state, words = "failed", f"Something went wrong inside the program ({kind}). Its log says more."
         with self._changed:
             if self._closing and state == "interrupted":
                 return  # stays "running" on the disk: the next start takes it up
-            self._end(replace(self._jobs[job.id], error_kind=kind), state, error)
+            self._end(replace(self._jobs[job.id], error_kind=kind), state, words)
+
+    def _kept(self, job: Job) -> Kept:
+        """The pictures that a job, taken up again, has on the disk."""
+        there = {image.index: image for image in job.images if image.path}
+
+        def kept(number: int) -> KeptImage | None:
+            image = there.get(number)
+            return KeptImage(image.infotext, lambda: self._opened(image.path), image.notes) if image else None
+
+        return kept
+
+    def _opened(self, path: str) -> Image.Image | None:
+        file = self._gallery.find(path)
+        if file is None:
+            return None
+        try:
+            with Image.open(file) as opened:
+                return opened.convert("RGB")
+        except OSError:
+            return None
 
     def _deliver(self, job: Job, number: int, picture: Result) -> Future[None]:
         """Show a finished picture at once, as a JPEG; the file is written behind it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,16 @@ _log = logging.getLogger(__name__)
 
 
 class SettingsStore:
-    """Reads once, writes at every change."""
+    """Reads once, writes at every change.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file; it need not be there.
+        on_change: (before, now), after each change; it returns at once and never raises.
+    """
+
+    def __init__(self, path: Path, on_change: Callable[[Settings, Settings], None] = lambda *_: None) -> None:
         self._path = path
+        self._on_change = on_change
         self._lock = threading.Lock()
         self._now = self._read()
 
@@ -45,7 +52,8 @@ class SettingsStore:
                 first = error.errors()[0]
                 name = str(first["loc"][0])
                 raise FieldError(name, f"Setting {name!r} cannot be {first['input']!r}: {first['msg']}.") from None
-            self._now = changed
+            before, self._now = self._now, changed
+            self._on_change(before, changed)
             write_json(self._path, changed.model_dump())
         return changed
 

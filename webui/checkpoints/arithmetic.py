@@ -100,14 +100,14 @@ def _is_emulated(dtype: torch.dtype) -> bool:
 def _runs(
     unet: nn.Module, family: Family, device: torch.device, options: list[Arithmetic]
 ) -> dict[Arithmetic, Callable[[], None]]:
-    """A call for each candidate, on copies of the weights."""
+    """A call for each candidate, on networks of the same shapes."""
     is_quick = sum(parameter.numel() for parameter in unet.parameters()) < 50e6
     return {option: torch.inference_mode()((_whole if is_quick else _piece)(unet, family, device, option)) for option in options}
 
 
 def _whole(unet: nn.Module, family: Family, device: torch.device, option: Arithmetic) -> Callable[[], None]:
     side = min(family.native_size // family.latent_factor, 64)
-    network = _as(copy.deepcopy(unet), device, option)
+    network = _like(unet, device, option)
     x = torch.zeros(2, family.in_channels, side, side, device=device, dtype=option.dtype)
     told = blank_inputs(unet, 2, device, option.dtype)
     t = torch.full((2,), 500.0, device=device)
@@ -140,7 +140,7 @@ def _piece(unet: Any, family: Family, device: torch.device, option: Arithmetic) 
     """The first residual block with an attention behind it, and this attention, at half the native size."""
     block = next((block for block in unet.down_blocks if hasattr(block, "attentions")), unet.mid_block)
     side = max(8, family.native_size // family.latent_factor // 2)
-    resnet, attention = (_as(copy.deepcopy(part), device, option) for part in (block.resnets[0], block.attentions[0]))
+    resnet, attention = (_like(part, device, option) for part in (block.resnets[0], block.attentions[0]))
     x = torch.zeros(2, block.resnets[0].conv1.weight.shape[1], side, side, device=device, dtype=option.dtype)
     step = torch.zeros(2, block.resnets[0].time_emb_proj.weight.shape[1], device=device, dtype=option.dtype)
     told = blank_inputs(unet, 2, device, option.dtype)
@@ -154,9 +154,14 @@ def _piece(unet: Any, family: Family, device: torch.device, option: Arithmetic) 
     return run
 
 
-def _as(network: nn.Module, device: torch.device, option: Arithmetic) -> nn.Module:
-    """nn.Module's own way: diffusers' .to() warns about modules that these networks do not have."""
-    moved = nn.Module.to(network, device=device, dtype=option.dtype)
+def _like(network: nn.Module, device: torch.device, option: Arithmetic) -> nn.Module:
+    """A network of the same shapes and other weights, on which the time does not depend: the real ones may lie on a file, where
+    it costs a fault to touch them, or are on their way."""
+    made = {
+        id(parameter): nn.Parameter(torch.full(parameter.shape, 0.01, dtype=option.dtype, device=device), requires_grad=False)
+        for parameter in network.parameters()
+    }
+    moved = nn.Module.to(copy.deepcopy(network, made), device=device, dtype=option.dtype)
     return nn.Module.to(moved, memory_format=option.memory_format)  # type: ignore[call-overload]
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import mmap
+import os
 import stat
 import struct
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +40,15 @@ class Header:
     """Number formats of its tensors, as torch calls them ("float16")."""
     places: Mapping[str, Place | tuple[int, int, str]] = field(default_factory=dict, repr=False)
     """Where each tensor lies: in a .safetensors (first byte, last byte, number format)."""
+
+    @property
+    def precision(self) -> str:
+        """The number format that most of its bytes have; "" where it has no tensor."""
+        sizes: Counter[torch.dtype] = Counter()
+        for name, place in self.places.items():
+            kind = place.dtype if isinstance(place, Place) else KINDS[place[2]]
+            sizes[kind] += math.prod(self.shapes[name]) * kind.itemsize
+        return str(sizes.most_common(1)[0][0]).removeprefix("torch.") if sizes else ""
 
     def value(self, name: str) -> torch.Tensor | None:
         """One small tensor of the file (a schedule, a scale), in float64; None where it is not there, or no such thing."""
@@ -156,6 +167,8 @@ def _mapped(path: Path) -> dict[str, torch.Tensor]:
     touches one for each tensor, and a system that maps pages around it in large pieces then holds a quarter of the file."""
     header = _read_safetensors(path)
     with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            raise CheckpointReadError(truncated(path))
         pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     tensors = {}
     for name, place in header.places.items():
@@ -163,6 +176,8 @@ def _mapped(path: Path) -> dict[str, torch.Tensor]:
         first, _, kind = place
         shape, dtype = header.shapes[name], KINDS[kind]
         count = math.prod(shape)
+        if first + count * dtype.itemsize > len(pages):  # it was cut off after its header was read
+            raise CheckpointReadError(truncated(path))
         flat = torch.frombuffer(pages, dtype=dtype, count=count, offset=first) if count else torch.empty(0, dtype=dtype)
         tensors[name] = flat.view(shape)
     return tensors

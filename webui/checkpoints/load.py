@@ -5,8 +5,9 @@ Nothing is initialised at random, nothing is loaded with gaps, and no network ad
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from webui.checkpoints.folder import load_folder
 from webui.checkpoints.model import Model
 from webui.checkpoints.networks import load_part
 from webui.checkpoints.pickled import read_sequence
+from webui.checkpoints.placing import MappedFile
 from webui.checkpoints.tiny import TinySource
 from webui.contract.errors import CheckpointReadError
 from webui.contract.parts import Family
@@ -62,8 +64,9 @@ def load(path: Path, identity: Identity, title: str, name: CheckpointName, shelf
     family = identity.family
     if identity.autoencoder is not None:
         networks["autoencoder"] = _other_autoencoder(identity.autoencoder, family.latent_scale)
-    elif "scale_factor" in tensors:  # measured on the training pictures, and registered with the weights
-        family = replace(family, latent_scale=float(tensors["scale_factor"]))
+    own = _own_numbers(path, tensors)
+    if identity.autoencoder is None and "scale_factor" in own:  # measured on the training pictures, registered with the weights
+        family = replace(family, latent_scale=float(own["scale_factor"]))
     return Model(
         title,
         name,
@@ -71,13 +74,39 @@ def load(path: Path, identity: Identity, title: str, name: CheckpointName, shelf
         networks.pop("unet", None),
         networks.pop("autoencoder"),
         networks,
-        noise_levels(family, _own_products(path, tensors)),
+        noise_levels(family, _own_products(path, own)),
         statistics=_statistics(path, identity, shelf),
         depth=_depth(path, identity, partial(_depth_of_file, path, identity) if "depth" in parts else None, shelf),
         tiny=_tiny(family, shelf),
         path=path,
         shelf=shelf,
     )
+
+
+Stamp = Mapping[Path, tuple[int, int]]
+"""Files, with their sizes and times."""
+
+
+def files_of(path: Path, identity: Identity) -> list[Path]:
+    """All files that a checkpoint is read from."""
+    own = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    beside = (configuration.beside(path), identity.autoencoder, identity.statistics)
+    return [*own, *(file for file in beside if file is not None)]
+
+
+def stamp(files: Iterable[Path]) -> Stamp:
+    """How the files are now; those that are gone are left out."""
+    found = {}
+    for file in files:
+        with contextlib.suppress(OSError):
+            status = file.stat()
+            found[file] = (status.st_size, status.st_mtime_ns)
+    return found
+
+
+def has_changed(then: Stamp) -> bool:
+    """Whether one of the files is another one now. That it is gone is no change: what was read of it is still true."""
+    return any(then[file] != now for file, now in stamp(then).items())
 
 
 def sorted_out(path: Path, tensors: Mapping[str, Tensor], identity: Identity) -> layout.Layout:
@@ -120,6 +149,15 @@ def _to_zero(products: Tensor) -> Tensor:
     roots = products.sqrt()
     stretched = (roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])
     return stretched.square().clamp(min=4.9e-8)
+
+
+def _own_numbers(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The small tensors of a file that are no network's, read past its mapping."""
+    own = {name: torch.empty_like(tensors[name]) for name in ("scale_factor", "betas", "alphas_cumprod") if name in tensors}
+    with MappedFile(path if own else None) as file:
+        for name, target in own.items():
+            file.copy(tensors[name], target)
+    return own
 
 
 def _own_products(path: Path, tensors: Mapping[str, Tensor]) -> Tensor | None:

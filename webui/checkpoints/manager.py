@@ -1,14 +1,13 @@
-"""The loaded checkpoints: which are in memory, which is in use, which must go.
+"""The checkpoints: which is chosen, which are in memory, and how one comes there.
 
 A request that names a checkpoint uses it without changing anybody else's choice. A checkpoint that cannot be read
-leaves everything as it was. What was used last goes last when memory is short.
+leaves everything as it was. What was used last goes last when memory is short (webui.checkpoints.tiers).
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,13 +19,14 @@ from webui.checkpoints import memory
 from webui.checkpoints.arithmetic import Arithmetic, choose
 from webui.checkpoints.catalog import Catalog, Entry
 from webui.checkpoints.download import Shelf
-from webui.checkpoints.load import load
+from webui.checkpoints.load import files_of, has_changed, load, stamp
 from webui.checkpoints.model import Model
-from webui.checkpoints.placing import place
+from webui.checkpoints.placing import AbandonedError, never, place, slots_of
 from webui.checkpoints.prediction import prediction_of
 from webui.checkpoints.resident import Budget, Resident
+from webui.checkpoints.tiers import Loaded, Tiers
 from webui.checkpoints.upscalers import Upscalers
-from webui.contract.errors import CheckpointError, CheckpointReadError
+from webui.contract.errors import CheckpointError, CheckpointReadError, UnknownCheckpointError, WebUIError
 
 _log = logging.getLogger(__name__)
 SMALL = 512 * 2**20
@@ -81,12 +81,23 @@ class Checkpoints:
         self._chosen = chosen
         self._kept = kept
         self._dtype = dtype
-        self._budget = int(memory.free_bytes(device) * host_memory_share)
-        self._lock = threading.RLock()
-        self._loading = threading.Lock()  # one load at a time; asking what is resident never waits for it
-        self._models: OrderedDict[str, tuple[Entry, Model]] = OrderedDict()
-        self._in_use: list[str] = []
-        self._pinned: set[str] = set()
+        self._tiers = Tiers(
+            device,
+            int(memory.free_bytes(torch.device("cpu")) * host_memory_share),
+            int(memory.free_bytes(device) * memory.DEVICE_SHARE),
+        )
+        self._reading = threading.Lock()  # one at a time; who asks what is in memory never waits for it
+        self._changed = threading.Condition()
+        self._wish = ""
+        """Title that was chosen and is to be in memory; "" when that is done, or was overtaken."""
+        self._proven = chosen
+        """What is chosen again where a wish cannot be read."""
+        self._remember: Callable[[str], None] = lambda _: None
+        self._loader: threading.Thread | None = None
+        self._is_closing = False
+        self._urgent = 0
+        """Who waits to read a checkpoint that is needed now."""
+        self._read_now = ""
 
     # -- what there is
 
@@ -130,10 +141,14 @@ class Checkpoints:
         Raises:
             UnknownCheckpointError, CheckpointReadError: the old choice stays.
         """
+        entry = self._readable(name)
+        self._chosen = entry.title
+        return entry
+
+    def _readable(self, name: str) -> Entry:
         entry = self.find(name)
         if entry.error:
             raise CheckpointReadError(entry.error)
-        self._chosen = entry.title
         return entry
 
     def defaults(self, name: str = "") -> Defaults:
@@ -148,58 +163,57 @@ class Checkpoints:
 
     def resident(self) -> list[str]:
         """Titles of the checkpoints in memory, the last used one last."""
-        with self._lock:
-            return list(self._models)
+        return self._tiers.titles()
+
+    def is_ready(self, name: str) -> bool:
+        """Whether a checkpoint, by its title, can be used at once: it is on the device."""
+        return self._tiers.is_ready(name)
 
     def resident_bytes(self) -> dict[str, int]:
-        with self._lock:
-            return {title: model.size_in_bytes() for title, (_, model) in self._models.items()}
-
-    @contextmanager
-    def use(self, name: str = "") -> Iterator[Model]:
-        """The model of a checkpoint, kept in memory while the block runs.
-
-        Raises:
-            CheckpointError: unknown or unreadable; what was loaded stays.
-        """
-        entry = self.find(name)
-        with self._lock:
-            self._in_use.append(entry.title)
-        try:
-            yield self._model(entry)
-        finally:
-            with self._lock:
-                self._in_use.remove(entry.title)
+        return {one.title: one.bytes for one in self._tiers.status()}
 
     def status(self) -> tuple[Resident, ...]:
         """What is in memory, the last used one last. Waits for no load."""
-        with self._lock:
-            return tuple(
-                Resident(
-                    title,
-                    model.family.label,
-                    model.size_in_bytes(),
-                    "device",
-                    title in self._pinned,
-                    title in self._in_use,
-                )
-                for title, (_, model) in self._models.items()
-            )
+        return self._tiers.status()
 
     def budget(self) -> Budget:
         """How much memory loaded checkpoints take, and may take."""
-        used = sum(self.resident_bytes().values())
-        free = max(min(self._budget - used, memory.free_bytes(self.device)), 0)
-        return Budget(used, free, self._budget, used, free, self._budget, is_shared=self.device.type == "cpu")
+        return self._tiers.budget()
+
+    def loading(self) -> str:
+        """Title of the checkpoint that is being read now; "" when none is."""
+        return self._read_now
+
+    @contextmanager
+    def use(self, name: str = "") -> Iterator[Model]:
+        """The model of a checkpoint, ready to draw while the block runs. Read again where its file has changed since.
+
+        Raises:
+            CheckpointError: unknown or unreadable; what was loaded stays.
+            MemoryLimitError: there is no room for it.
+        """
+        loaded = self._held(self.find(name))
+        try:
+            yield loaded.model
+        finally:
+            self._tiers.release(loaded)
 
     def load(self, name: str) -> None:
         """Have a checkpoint in memory, ready to draw; the choice stays as it is. Takes as long as reading it does.
 
         Raises:
-            CheckpointError: what was loaded stays.
+            CheckpointError, MemoryLimitError: what was loaded stays.
         """
         with self.use(name):
             pass
+
+    def unload(self, name: str) -> None:
+        """Give the memory of a checkpoint back, unless it is being used. A pin stays, for when it is loaded again.
+
+        Raises:
+            UnknownCheckpointError
+        """
+        self._tiers.drop(self._title(name))
 
     def pin(self, name: str) -> None:
         """Keep a checkpoint in memory from when it is loaded: it does not make room for others. Loads nothing.
@@ -207,76 +221,205 @@ class Checkpoints:
         Raises:
             UnknownCheckpointError
         """
-        title = self.find(name).title
-        with self._lock:
-            self._pinned.add(title)
+        self._tiers.pin(self._title(name))
 
     def unpin(self, name: str) -> None:
         """Take a pin back. Raises UnknownCheckpointError."""
-        title = self.find(name).title
-        with self._lock:
-            self._pinned.discard(title)
-            self._make_room(title)
+        self._tiers.unpin(self._title(name))
 
-    def unload(self, name: str) -> None:
-        """Give the memory of a checkpoint back, unless it is being used. A pin stays, for when it is loaded again."""
-        with self._lock:
-            title = self.find(name).title
-            if title not in self._in_use:
-                self._models.pop(title, None)
+    def make_room(self, bytes_: int) -> bool:
+        """Let idle checkpoints leave the device until so many bytes are free there; whether they are now."""
+        return self._tiers.make_room(bytes_)
 
-    def _model(self, entry: Entry) -> Model:
-        with self._loading:
-            with self._lock:
-                if entry.title in self._models and self._models[entry.title][0].path == entry.path:
-                    self._models.move_to_end(entry.title)
-                    return self._models[entry.title][1]
-            entry, model = self._load(entry)
-            with self._lock:
-                self._models[entry.title] = (entry, model)
-                self._make_room(entry.title)
-        self._on_loaded(entry)
-        if not entry.sha256:
-            threading.Thread(target=self._hash, args=(entry,), name="hash", daemon=True).start()
-        return model
+    def _title(self, name: str) -> str:
+        """Also of a checkpoint that is in memory, and no longer on the disk."""
+        return name if self._tiers.get(name) or self._tiers.is_pinned(name) else self.find(name).title
 
-    def _load(self, entry: Entry) -> tuple[Entry, Model]:
+    # -- wishes
+
+    def prefer(self, name: str, remember: Callable[[str], None] = lambda _: None) -> Entry:
+        """Choose a checkpoint, and read it behind what is drawn meanwhile. Of several that are asked for before one is read the
+        last one is. One that cannot be read is marked in the catalog, and the one from before is chosen again.
+
+        Args:
+            remember: told the title that is chosen: at once, and again, from another thread, where it had to be changed back.
+
+        Raises:
+            UnknownCheckpointError, CheckpointReadError: the old choice stays.
+        """
+        entry = self._readable(name)
+        with self._changed:
+            self._chosen = self._wish = entry.title
+            self._remember = remember
+            remember(entry.title)
+            if self._loader is None and not self._is_closing:
+                # not kept: OpenMP's helpers end with the thread that computed, and slow other threads down until then
+                self._loader = threading.Thread(target=self._load_wishes, name="load", daemon=True)
+                self._loader.start()
+        return entry
+
+    def settle(self, timeout: float | None = None) -> bool:
+        """Wait until no wish is open; whether none is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._loader is None, timeout)
+
+    def close(self) -> None:
+        """Give up what is read behind."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+            loader = self._loader
+        if loader is not None:
+            loader.join(10)
+
+    def _load_wishes(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._urgent or self._is_closing)
+                title = self._wish
+                if not title or self._is_closing:
+                    self._loader, self._wish = None, ""
+                    self._changed.notify_all()
+                    return
+            self._fulfil(title)
+
+    def _fulfil(self, title: str) -> None:
+        problem: WebUIError | None = None
+
+        def is_unwanted() -> bool:
+            return self._wish != title or self._urgent > 0 or self._is_closing
+
+        try:
+            self._tiers.release(self._held(self.find(title), is_unwanted))
+        except AbandonedError:
+            return  # another one is wished for, or this one again when what is urgent is done
+        except WebUIError as error:
+            problem = error
+        except Exception as error:  # noqa: BLE001 (whatever one file does, the next wish is read)
+            _log.exception("%s could not be loaded", title)
+            problem = CheckpointReadError(f"{title} could not be loaded ({type(error).__name__}). The log says more.")
+        with self._changed:
+            if self._wish != title:
+                return
+            self._wish = ""
+            if problem is None:
+                self._proven = title
+                return
+            _log.error("%s", problem)
+            if self._chosen == title and self._proven != title:
+                self._chosen = self._proven
+                self._remember(self._proven)
+
+    # -- how one comes into memory
+
+    def _held(self, entry: Entry, is_unwanted: Callable[[], bool] | None = None) -> Loaded:
+        """A checkpoint on the device, held for whoever asks.
+
+        Args:
+            is_unwanted: whether reading it is to be given up, which may wait for others; None: it is needed now.
+        """
+        if (found := self._at_hand(entry)) is not None:
+            return found
+        with self._changed:
+            self._urgent += is_unwanted is None
+        try:
+            with self._reading:
+                entry = self._fresh(entry)
+                if (found := self._at_hand(entry)) is not None:  # read by another thread meanwhile
+                    return found
+                self._read_now = entry.title
+                try:
+                    loaded = self._read(entry, is_unwanted or never)
+                    loaded.users = 1
+                    self._tiers.put(loaded)
+                finally:
+                    self._read_now = ""
+        finally:
+            with self._changed:
+                self._urgent -= is_unwanted is None
+                self._changed.notify_all()
+        self._on_loaded(loaded.entry)
+        if not loaded.entry.sha256:
+            threading.Thread(target=self._hash, args=(loaded,), name="hash", daemon=True).start()
+        return self._ready(loaded)
+
+    def _at_hand(self, entry: Entry) -> Loaded | None:
+        """What was loaded of an entry, held and on the device, if it is still the same."""
+        loaded = self._tiers.hold(entry.title)
+        if loaded is None:
+            return None
+        is_same = loaded.entry.path == entry.path and loaded.entry.identity == entry.identity
+        if not is_same or has_changed(loaded.stamp):
+            self._tiers.release(loaded)
+            return None
+        return self._ready(loaded)
+
+    def _ready(self, loaded: Loaded) -> Loaded:
+        try:
+            self._tiers.ready(loaded)
+        except BaseException:
+            self._tiers.release(loaded)
+            raise
+        return loaded
+
+    def _fresh(self, entry: Entry) -> Entry:
+        """The entry as the disk has it now."""
+        loaded = self._tiers.get(entry.title)
+        is_old = loaded is not None and has_changed(loaded.stamp)
+        if not is_old and not entry.path.is_dir():
+            try:
+                is_old = entry.path.stat().st_size != entry.size
+            except OSError:
+                is_old = not entry.error
+        if is_old:
+            self.catalog.refresh()
+            try:
+                entry = self.catalog.find(entry.title)
+            except UnknownCheckpointError:
+                raise CheckpointReadError(f"{entry.path.name} is gone. Choose another checkpoint.") from None
+        return entry
+
+    def _read(self, entry: Entry, is_unwanted: Callable[[], bool]) -> Loaded:
         identity = entry.identity
         if entry.error or identity is None:
             raise CheckpointReadError(entry.error)
+        as_found = stamp(files_of(entry.path, identity))
         if entry.size <= SMALL:
-            entry = self.catalog.hash(entry)
+            entry = self._hashed(entry)
         try:
             model = load(entry.path, identity, entry.title, entry.checkpoint_name, self.shelf)
-            place(model, self.device, self._arithmetic(model))
-            if "prediction" in identity.assumed and model.unet is not None:
-                entry = self.catalog.learn(entry.title, prediction=prediction_of(model))
-                model.family = entry.family or model.family
+            arithmetic = self._arithmetic(model)
+            self._tiers.prepare(sum(slot.bytes for slot in slots_of(model, arithmetic)), entry.name)
+            weights = place(model, self.device, arithmetic, is_unwanted, identity.autoencoder)
         except CheckpointError as error:
-            self.catalog.mark(entry.title, str(error))
+            if not has_changed(as_found):  # else it may be whole the next time
+                self.catalog.mark(entry.title, str(error))
             raise
-        return entry, model
+        if has_changed(as_found):
+            raise CheckpointReadError(f"{entry.path.name} changed while it was read. Try again when it is wholly written.")
+        loaded = Loaded(entry, model, weights, as_found)
+        if "prediction" in identity.assumed and model.unet is not None:
+            self._ask_prediction(loaded)
+        return loaded
+
+    def _ask_prediction(self, loaded: Loaded) -> None:
+        """Of the network, since the file does not say it."""
+        loaded.weights.to_device()
+        loaded.entry = self.catalog.learn(loaded.entry.title, prediction=prediction_of(loaded.model))
+        loaded.model.family = loaded.entry.family or loaded.model.family
 
     def _arithmetic(self, model: Model) -> Arithmetic:
         if self._dtype is not None or model.unet is None:  # an autoencoder alone is exact: there is nothing to be quick about
             return Arithmetic(self._dtype or torch.float32, channels_last=False)
         return choose(model.unet, model.family, self.device, self._kept / "arithmetic.json")
 
-    def _hash(self, entry: Entry) -> None:
-        hashed = self.catalog.hash(entry)
-        with self._lock:
-            if entry.title in self._models:
-                _, model = self._models[entry.title]
-                self._models[entry.title] = (hashed, model)
-                model.name = hashed.checkpoint_name
+    def _hash(self, loaded: Loaded) -> None:
+        loaded.entry = self._hashed(loaded.entry)
+        loaded.model.name = loaded.entry.checkpoint_name
 
-    def _make_room(self, newest: str) -> None:
-        """Drop the least recently used until the rest fits the budget."""
-        sizes = self.resident_bytes()
-        for title in list(self._models):
-            if sum(sizes.values()) <= self._budget:
-                return
-            if title != newest and title not in self._in_use and title not in self._pinned:
-                _log.info("%s leaves memory", title)
-                del self._models[title]
-                del sizes[title]
+    def _hashed(self, entry: Entry) -> Entry:
+        try:
+            return self.catalog.hash(entry)
+        except OSError as error:  # gone, or on a disk that is: whoever reads it says so
+            _log.warning("%s has no hash: %s", entry.path.name, error.strerror or error)
+            return entry

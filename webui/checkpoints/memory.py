@@ -13,6 +13,8 @@ from webui.contract.parts import Family
 
 KEEP_FREE = 256 * 2**20
 """Bytes that are left to the rest of the machine."""
+DEVICE_SHARE = 0.75
+"""Of a graphics card's free memory at start, for the weights of checkpoints that are kept on it; the rest is left to pictures."""
 
 
 def best_device(cpu_only: bool = False) -> torch.device:

@@ -252,7 +252,7 @@ def _from_zip(path: Path, file: BinaryIO, mapped: mmap.mmap | None) -> object:
             entry = archive.getinfo(names[f"data/{key}"])
             if entry.compress_type != zipfile.ZIP_STORED:
                 raise ValueError("compressed weights")
-            return entry.header_offset if mapped is None else _start(mapped, entry.header_offset)
+            return entry.header_offset if mapped is None else _start(file, entry.header_offset)
 
         return _Reader(io.BytesIO(archive.read(names["data.pkl"])), _storage(mapped, start)).load()
 
@@ -301,9 +301,10 @@ def _from_old(path: Path, file: BinaryIO, mapped: mmap.mmap | None) -> object:
     return _Reader(file, _storage(mapped, starts.__getitem__)).load()
 
 
-def _start(mapped: mmap.mmap, entry: int) -> int:
+def _start(file: BinaryIO, entry: int) -> int:
     """Where the bytes of a zip entry begin, behind its own header."""
-    name, extra = struct.unpack("<26x2H", mapped[entry : entry + 30])
+    file.seek(entry)  # read, since a mapping of a file that is cut off meanwhile ends the program
+    name, extra = struct.unpack("<26x2H", file.read(30))
     return int(entry + 30 + name + extra)
 
 

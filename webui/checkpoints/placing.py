@@ -1,55 +1,156 @@
 """Weights come to where they stay: one copy, in the number format and memory layout that were chosen.
 
-On the processor they are read past the mapping of the file, straight into memory that was asked for in one piece. A
-mapped page that is copied costs a fault, and is held twice until it is let go; both are measured by `webui bench open`.
+They are read past the mapping of the file, straight into memory that was asked for in one piece. A mapped page that is
+copied costs a fault, is held twice until it is let go (both are measured by `webui bench open`), and ends the program where
+the file was cut off meanwhile.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import mmap
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from webui.checkpoints.arithmetic import Arithmetic
 from webui.checkpoints.model import Model
+from webui.contract.errors import CheckpointReadError
 
+_log = logging.getLogger(__name__)
 ALIGNED = 64
 """Bytes at which a tensor begins, for the processor's widest loads."""
 PIECE = 2**20
 """Bytes that are converted at a time: they stay in the processor's cache between reading and writing."""
+HOST = torch.device("cpu")
 
 
-def place(model: Model, device: torch.device, arithmetic: Arithmetic) -> None:
-    """Bring the networks to a device. Nothing hangs on the file afterwards."""
-    model.memory_format = arithmetic.memory_format
-    layouts = [
-        (parameter, arithmetic.channels_last and parameter.ndim == 4 and network in (model.unet, model.autoencoder))
-        for network in model.networks
-        for parameter in network.parameters()
-    ]
-    if device.type == "cpu":
-        _place_here(layouts, arithmetic.dtype, model.path)
-    else:
-        for parameter, is_last in layouts:
-            layout = torch.channels_last if is_last else torch.preserve_format
-            parameter.data = parameter.data.to(device, arithmetic.dtype, copy=True, memory_format=layout)
+class AbandonedError(Exception):
+    """Nobody wants the checkpoint any more that is being read."""
+
+
+def never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A parameter or buffer of a network, and how it lies in memory."""
+
+    tensor: Tensor
+    """Points at whichever copy is to be computed with."""
+    shape: torch.Size
+    dtype: torch.dtype
+    is_last: bool
+    """Whether channels come last."""
+
+    @property
+    def bytes(self) -> int:
+        return _aligned(self.shape.numel() * self.dtype.itemsize)
+
+
+def slots_of(model: Model, arithmetic: Arithmetic) -> list[Slot]:
+    """All tensors of a model as they are to be: parameters in the chosen arithmetic, buffers in their own."""
+    slots = []
     for network in model.networks:
-        for buffer in network.buffers():
-            buffer.data = buffer.data.to(device, copy=True)
+        has_last = arithmetic.channels_last and (network is model.unet or network is model.autoencoder)
+        for parameter in network.parameters():
+            slots.append(Slot(parameter, parameter.shape, arithmetic.dtype, has_last and parameter.ndim == 4))
+        slots += [Slot(buffer, buffer.shape, buffer.dtype, False) for buffer in network.buffers()]
+    return slots
 
 
-def _place_here(layouts: list[tuple[nn.Parameter, bool]], dtype: torch.dtype, path: Path | None) -> None:
-    size = torch.empty(0, dtype=dtype).element_size()
-    room = Room(sum(_aligned(parameter.numel() * size) for parameter, _ in layouts))
-    with MappedFile(path) as file:
-        for parameter, is_last in layouts:
-            target = room.take(parameter.shape, dtype, is_last)
-            file.copy(parameter.data, target)
-            parameter.data = target
+def place(
+    model: Model,
+    device: torch.device,
+    arithmetic: Arithmetic,
+    is_unwanted: Callable[[], bool] = never,
+    other: Path | None = None,
+) -> Weights:
+    """Read the networks' weights into host memory. Nothing hangs on the file afterwards.
+
+    Args:
+        other: a file that some of them lie on beside the model's own.
+        device: they will be computed on; for a graphics card they are locked in memory, so that a copy need not wait.
+        is_unwanted: asked between tensors whether to give up.
+
+    Raises:
+        CheckpointReadError: the file has become shorter, or cannot be read.
+        AbandonedError
+    """
+    model.memory_format = arithmetic.memory_format
+    slots = slots_of(model, arithmetic)
+    with torch.inference_mode(False):
+        room = Room(sum(slot.bytes for slot in slots), is_locked=device.type == "cuda")
+        views = room.views(slots)
+        with MappedFile(model.path, other) as file:
+            for slot, view in zip(slots, views, strict=True):
+                if is_unwanted():
+                    raise AbandonedError
+                file.copy(slot.tensor.data, view)
+        return Weights(slots, room, device)
+
+
+class Weights:
+    """The tensors of a model in one piece: in host memory, on the device, or on both. Not for several threads at once.
+
+    A move is one copy of that piece, and pointing the networks' tensors at the other one (1 ms for SD 1.5); the networks stay.
+
+    Args:
+        room: their values in host memory.
+        device: where they are computed with.
+        is_shared: whether host memory is the device's memory; None: on a processor.
+    """
+
+    def __init__(self, slots: Sequence[Slot], room: Room, device: torch.device, is_shared: bool | None = None) -> None:
+        self._slots, self._device = list(slots), device
+        self.bytes = sum(slot.bytes for slot in slots)
+        self.is_shared = device.type == "cpu" if is_shared is None else is_shared
+        self._host: Room | None = room
+        self._here: Room | None = room if self.is_shared else None
+        self._point(room)
+
+    @property
+    def is_on_device(self) -> bool:
+        return self._here is not None
+
+    @property
+    def is_on_host(self) -> bool:
+        """Whether there is a copy that a device without them would be filled from."""
+        return self._host is not None
+
+    def to_device(self) -> None:
+        """Be ready to compute with. The copy in host memory stays."""
+        if self._here is None and self._host is not None:
+            with torch.inference_mode(False):
+                self._here = Room(self.bytes, self._device)
+                self._here.fill(self._host)
+                self._point(self._here)
+
+    def leave_device(self) -> None:
+        """Give the device's memory back. What was not in host memory is copied there first."""
+        if self.is_shared or self._here is None:
+            return
+        with torch.inference_mode(False):
+            if self._host is None:
+                self._host = Room(self.bytes, is_locked=self._device.type == "cuda")
+                self._host.fill(self._here)
+            self._point(self._host)
+            self._here = None
+
+    def leave_host(self) -> None:
+        """Give host memory back that is only a copy of what is on the device."""
+        if not self.is_shared and self._here is not None:
+            self._host = None
+
+    def _point(self, room: Room) -> None:
+        for slot, view in zip(self._slots, room.views(self._slots), strict=True):
+            slot.tensor.data = view
 
 
 def _aligned(size: int) -> int:
@@ -61,21 +162,65 @@ class Room:
 
     Args:
         size: in bytes.
+        device: whose memory.
+        is_locked: whether a graphics card may read it by itself (host memory).
     """
 
-    def __init__(self, size: int) -> None:
-        flags = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE} if hasattr(mmap, "MAP_POPULATE") else {}
-        self._bytes = torch.frombuffer(mmap.mmap(-1, max(size, 1), **flags), dtype=torch.uint8)
+    def __init__(self, size: int, device: torch.device = HOST, is_locked: bool = False) -> None:
+        if device.type == "cpu":
+            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE if hasattr(mmap, "MAP_POPULATE") else None
+            pages = _Pages(-1, max(size, 1)) if flags is None else _Pages(-1, max(size, 1), flags=flags)
+            self.bytes = torch.frombuffer(pages, dtype=torch.uint8)
+            if is_locked:
+                pages.lock(self.bytes)
+        else:
+            self.bytes = torch.empty(max(size, 1), dtype=torch.uint8, device=device)
         self._next = 0
 
     def take(self, shape: torch.Size, dtype: torch.dtype, is_last: bool) -> Tensor:
         """The next tensor; is_last: a (O, I, H, W) with its channels last in memory."""
-        size = shape.numel() * torch.empty(0, dtype=dtype).element_size()
-        flat = self._bytes[self._next : self._next + size].view(dtype)
+        size = shape.numel() * dtype.itemsize
+        flat = self.bytes[self._next : self._next + size].view(dtype)
         self._next += _aligned(size)
         if is_last:
             return flat.view(shape[0], shape[2], shape[3], shape[1]).permute(0, 3, 1, 2)
         return flat.view(shape)
+
+    def views(self, slots: Sequence[Slot]) -> list[Tensor]:
+        """All tensors of some slots, from the beginning."""
+        self._next = 0
+        return [self.take(slot.shape, slot.dtype, slot.is_last) for slot in slots]
+
+    def fill(self, other: Room) -> None:
+        """Take the values of another one. A card copies them on a stream of its own, beside what it computes."""
+        card = next((room.bytes.device for room in (self, other) if room.bytes.device.type == "cuda"), None)
+        if card is None:
+            self.bytes.copy_(other.bytes)
+            return
+        stream = torch.cuda.Stream(card)
+        stream.wait_stream(torch.cuda.current_stream(card))  # this memory may be another tensor's that is still computed with
+        with torch.cuda.stream(stream):
+            self.bytes.copy_(other.bytes, non_blocking=True)
+        stream.synchronize()
+
+
+class _Pages(mmap.mmap):
+    """Anonymous memory, which is unlocked before it is given back."""
+
+    address = 0
+
+    def lock(self, tensor: Tensor) -> None:
+        """Let cards read it by themselves, at its very size: torch's own allocator asks for the next power of two. Where that is
+        refused, copies are slower and nothing else."""
+        if refused := int(torch.cuda.cudart().cudaHostRegister(tensor.data_ptr(), tensor.numel(), 0)):
+            _log.warning("%.1f GB of host memory could not be locked (CUDA error %d)", tensor.numel() / 1e9, refused)
+        else:
+            self.address = tensor.data_ptr()
+
+    def __del__(self) -> None:
+        if self.address:
+            with contextlib.suppress(RuntimeError, AttributeError, TypeError):  # the program may be ending
+                torch.cuda.cudart().cudaHostUnregister(self.address)
 
 
 @dataclass(frozen=True)
@@ -90,20 +235,20 @@ class Range:
 
 
 class MappedFile:
-    """The file (or the files of a folder) on which tensors are mapped, read at their places in it.
+    """The files (or the files of folders) on which tensors are mapped, read at their places in them.
 
     Where the system does not tell which addresses those are (Linux does), and for tensors that lie on no file, it is a
     plain copy.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    def __init__(self, *paths: Path | None) -> None:
+        self._paths = [path for path in paths if path is not None]
         self._ranges: list[Range] = []
         self._piece = bytearray(PIECE)
 
     def __enter__(self) -> MappedFile:
-        if self._path is not None and hasattr(os, "preadv"):
-            self._ranges = _mapped_ranges(self._path)
+        if self._paths and hasattr(os, "preadv"):
+            self._ranges = _mapped_ranges(self._paths)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -111,34 +256,47 @@ class MappedFile:
             os.close(descriptor)
 
     def copy(self, source: Tensor, target: Tensor) -> None:
-        """The source's values into the target, of the same shape, in its number format and layout."""
+        """The source's values into the target, of the same shape, in its number format and layout.
+
+        Raises:
+            CheckpointReadError: the file has become shorter since it was mapped, or cannot be read.
+        """
         place = self._place_of(source)
         if place is None:
             target.copy_(source)
+        elif not source.is_contiguous():
+            target.copy_(self._whole(source, place))
         elif source.dtype == target.dtype and target.is_contiguous():
-            if not self._read(target.detach().flatten().view(torch.uint8).numpy().data, place):
-                target.copy_(source)
+            self._read(target.detach().flatten().view(torch.uint8).numpy().data, place)
         else:
             self._convert(source, target, place)
 
     def _place_of(self, tensor: Tensor) -> tuple[int, int] | None:
-        """(descriptor, place in the file) where a tensor begins; None where it does not lie on it in one piece."""
-        if not self._ranges or tensor.device.type != "cpu" or not tensor.is_contiguous() or not tensor.numel():
+        """(descriptor, place in the file) where a tensor begins; None where it does not lie on it."""
+        if not self._ranges or tensor.device.type != "cpu" or not tensor.numel():
             return None
         start = tensor.data_ptr()
-        end = start + tensor.numel() * tensor.element_size()
+        end = start + _span(tensor) * tensor.element_size()
         fits = (piece for piece in self._ranges if piece.low <= start and end <= piece.high)
         return next(((piece.descriptor, start - piece.low + piece.place) for piece in fits), None)
 
-    def _read(self, target: memoryview, place: tuple[int, int]) -> bool:
+    def _read(self, target: memoryview, place: tuple[int, int]) -> None:
         descriptor, start = place
-        done = 0
+        done, name = 0, self._paths[0].name
         while done < len(target):
-            read = os.preadv(descriptor, [target[done:]], start + done)
+            try:
+                read = os.preadv(descriptor, [target[done:]], start + done)
+            except OSError as error:
+                raise CheckpointReadError(f"{name} cannot be read: {error.strerror or error}.") from None
             if read <= 0:
-                return False
+                raise CheckpointReadError(f"{name} was cut off while it was read. Try again when it is whole.")
             done += read
-        return True
+
+    def _whole(self, source: Tensor, place: tuple[int, int]) -> Tensor:
+        """A copy of a tensor that does not lie in the file row by row (transposed, or every second column)."""
+        data = bytearray(_span(source) * source.element_size())
+        self._read(memoryview(data), place)
+        return torch.frombuffer(data, dtype=source.dtype).as_strided(source.shape, source.stride())
 
     def _convert(self, source: Tensor, target: Tensor, place: tuple[int, int]) -> None:
         """Row by row through a small piece of memory."""
@@ -150,16 +308,20 @@ class MappedFile:
             part = target[first : first + step] if source.ndim else target
             size = part.numel() * source.element_size()
             begins = (place[0], place[1] + first * width * source.element_size())
-            if not self._read(memoryview(self._piece)[:size], begins):
-                target.copy_(source)
-                return
+            self._read(memoryview(self._piece)[:size], begins)
             part.copy_(torch.frombuffer(self._piece, dtype=source.dtype, count=part.numel()).view(part.shape))
 
 
-def _mapped_ranges(path: Path) -> list[Range]:
-    """Where this process maps a file, or files of a folder; each file is opened once, to be closed by the caller."""
+def _span(tensor: Tensor) -> int:
+    """Values from the first to the last one of a tensor, as they lie in memory."""
+    return 1 + sum((side - 1) * step for side, step in zip(tensor.shape, tensor.stride(), strict=True))
+
+
+def _mapped_ranges(paths: Sequence[Path]) -> list[Range]:
+    """Where this process maps files, or files of folders; each file is opened once, to be closed by the caller."""
     try:
-        wanted = str(path.resolve())
+        files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
+        wanted = {str(file.resolve()) for file in files}  # of a folder also where its links lead
         lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
@@ -167,7 +329,7 @@ def _mapped_ranges(path: Path) -> list[Range]:
     opened: dict[str, int] = {}
     for line in lines:
         fields = line.split(None, 5)
-        if len(fields) < 6 or not (fields[5] == wanted or fields[5].startswith(wanted + os.sep)):
+        if len(fields) < 6 or fields[5] not in wanted:
             continue
         low, _, high = fields[0].partition("-")
         try:
@@ -179,4 +341,6 @@ def _mapped_ranges(path: Path) -> list[Range]:
         except OSError:
             continue
         found.append(Range(int(low, 16), int(high, 16), int(fields[2], 16), descriptor))
+    for descriptor in set(opened.values()) - {piece.descriptor for piece in found} - {-1}:
+        os.close(descriptor)
     return found

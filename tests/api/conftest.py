@@ -21,7 +21,7 @@ from webui.contract import infotext
 from webui.contract.errors import Interrupted
 from webui.contract.parts import Parts
 from webui.contract.request import GenerationRequest
-from webui.contract.result import CheckpointName, GeneratedImage, Progress
+from webui.contract.result import CheckpointName, GeneratedImage, Kept, Progress
 from webui.engine.watch import Observer
 from webui.workspace import drawing
 from webui.workspace.app import App, open_app
@@ -76,9 +76,11 @@ class Pace:
         self._is_free = True
         self._steps.release()
 
-    def draw(self, request: GenerationRequest, observer: Observer, skip: int) -> Iterator[GeneratedImage]:
+    def draw(self, request: GenerationRequest, observer: Observer, kept: Kept) -> Iterator[tuple[int, GeneratedImage]]:
         steps, pictures = request.steps or 1, request.pictures
-        for number in range(skip, pictures):
+        for number in range(pictures):
+            if kept(number) is not None:
+                continue
             for step in range(1, steps + 1):
                 while not (observer.should_stop() or self._is_free or self._steps.acquire(timeout=0.02)):
                     pass
@@ -91,7 +93,7 @@ class Pace:
             alone = replace(request, seed=request.seed + number, batch_size=1, batch_count=1)
             name = CheckpointName(request.checkpoint, "0123456789")
             picture = Image.new("RGB", (request.width or 64, request.height or 64), (number % 256, 128, 128))
-            yield GeneratedImage(picture, alone, name, infotext.write(alone, name))
+            yield number, GeneratedImage(picture, alone, name, infotext.write(alone, name))
 
 
 @pytest.fixture

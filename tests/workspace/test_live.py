@@ -23,7 +23,7 @@ from webui.contract.errors import FieldError, RequestError
 from webui.contract.live import LiveInput
 from webui.contract.parts import Parts
 from webui.contract.request import GenerationRequest, Request, request_from
-from webui.contract.result import Result
+from webui.contract.result import Kept, Result
 from webui.engine.watch import Observer
 from webui.workspace import drawing, live
 from webui.workspace.app import App, open_app
@@ -146,11 +146,11 @@ class Room:
         self.live = Live(app.checkpoints, app.parts, self.queue, app.inputs)
         self.before_job: Callable[[], None] = lambda: None
 
-    def _draw(self, request: Request, observer: Observer, skip: int) -> Iterator[Result]:
+    def _draw(self, request: Request, observer: Observer, kept: Kept) -> Iterator[tuple[int, Result]]:
         self.at_the_door.set()
         assert self.door.wait(SECONDS)
         self.before_job()
-        yield from drawing.draw(request, self.app.checkpoints, self.app.parts, self.app.inputs, observer, skip)
+        yield from drawing.draw(request, self.app.checkpoints, self.app.parts, self.app.inputs, observer, kept)
 
     def submit(self, prompt: str = "a cat") -> str:
         request = GenerationRequest(prompt=prompt, checkpoint="swift", width=64, height=64, seed=1)

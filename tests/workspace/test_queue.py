@@ -13,30 +13,34 @@ from PIL import Image
 
 from webui.contract.errors import FieldError, Interrupted, RequestError, UnknownJobError
 from webui.contract.request import GenerationRequest, Request
-from webui.contract.result import CheckpointName, GeneratedImage, Progress
+from webui.contract.result import CheckpointName, GeneratedImage, Kept, Progress
 from webui.engine.watch import Observer
+from webui.workspace.drawing import Prepared
 from webui.workspace.gallery import Gallery
-from webui.workspace.queue import JobQueue
+from webui.workspace.queue import Draw, JobQueue
 from webui.workspace.settings import SettingsStore
 
 Step = Callable[[GenerationRequest, int], None]
 
 
-def prepared(request: Request, tab: str) -> tuple[Request, tuple[str, ...]]:
+def prepared(request: Request, tab: str) -> Prepared:
     assert isinstance(request, GenerationRequest)
     if request.sampler == "nonsense":
         raise FieldError("sampler", "No sampler is called 'nonsense'.")
-    return replace(request, steps=request.steps or 3, width=64, height=64, seed=max(request.seed, 0)), (f"from {tab}",)
+    complete = replace(request, steps=request.steps or 3, width=64, height=64, seed=max(request.seed, 0))
+    return Prepared(complete, (f"from {tab}",), complete.pictures)
 
 
 def drawing(
     before_step: Step = lambda request, step: None,
-) -> Callable[[Request, Observer, int], Iterator[GeneratedImage]]:
+) -> Draw:
     """An engine without networks: flat pictures, real steps, a real observer. Only the journey counts here."""
 
-    def draw(request: Request, observer: Observer, skip: int) -> Iterator[GeneratedImage]:
+    def draw(request: Request, observer: Observer, kept: Kept) -> Iterator[tuple[int, GeneratedImage]]:
         assert isinstance(request, GenerationRequest)
-        for number in range(skip // request.batch_size * request.batch_size, request.pictures):
+        for number in range(request.pictures):
+            if kept(number) is not None:
+                continue
             for step in range(1, (request.steps or 0) + 1):
                 before_step(request, step)
                 if observer.should_stop():
@@ -53,12 +57,8 @@ def drawing(
                     )
                 )
             exact = replace(request, seed=request.seed + number, batch_size=1, batch_count=1)
-            yield GeneratedImage(
-                Image.new("RGB", (64, 64), (number, 0, 0)),
-                exact,
-                CheckpointName("flat"),
-                f"{request.prompt}\nSteps: 3, Seed: {exact.seed}, Size: 64x64",
-            )
+            text = f"{request.prompt}\nSteps: 3, Seed: {exact.seed}, Size: 64x64"
+            yield number, GeneratedImage(Image.new("RGB", (64, 64), (number, 0, 0)), exact, CheckpointName("flat"), text)
 
     return draw
 

@@ -69,6 +69,8 @@ OPTION_KEYS = {
 }
 CHOSEN_KEYS = {"Conditioners": "conditioners", "Guiders": "guiders"}
 """Parts with their options, as JSON."""
+OF_SCRIPT = {"Batch size": "batch_size", "Batch count": "batch_count"}
+"""Where a script makes the whole job again; any other text is of one picture."""
 SCORES = {"Aesthetic score": "aesthetic_score", "Negative aesthetic score": "negative_aesthetic_score"}
 SIZES = {
     "Seed resize from": ("seed_from_width", "seed_from_height"),
@@ -218,6 +220,8 @@ def _fields(request: GenerationRequest) -> dict[str, str]:
             fields[key] = f"{getattr(request, first)}x{getattr(request, second)}"
     for name, key in PICTURE_KEYS.items():
         fields[key] = getattr(request, name)
+    for key, name in OF_SCRIPT.items():
+        fields[key] = str(getattr(request, name)) if request.script and getattr(request, name) != _default(name) else ""
     if request.refiner or request.refiner_switch != _default("refiner_switch"):
         fields["Refiner switch at"] = number(request.refiner_switch)
     for key, name in (("Image mix", "mix"), *SCORES.items()):
@@ -346,6 +350,8 @@ def to_request(
             notes.append(f"{key} was not taken over. {error}")
         else:
             values[name] = value
+    if "script" in values and not infotext.is_ours:
+        notes.append(f"Script {values.pop('script')[:60]!r} was not taken over: that of another program has other options.")
     for name in ("prompt", "negative_prompt"):
         try:
             request_from({name: values[name]})
@@ -391,6 +397,9 @@ def _candidates(infotext: Infotext, notes: list[str]) -> Iterator[tuple[str, str
     for key, name, value in repainting_fields.candidates(fields, PICTURE_KEYS["image"] in fields):
         parsed = _parse(value, float) if key == repainting_fields.STRENGTH else value
         if parsed is not None:
+            yield key, name, parsed
+    for key, name in OF_SCRIPT.items():
+        if "Script" in fields and infotext.is_ours and (parsed := _parse(fields.get(key, ""), int)) is not None:
             yield key, name, parsed
     if "Boxes" in fields:
         yield "Boxes", "boxes", _json_value(fields["Boxes"])

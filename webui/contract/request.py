@@ -263,6 +263,11 @@ class GenerationRequest:
         """How many pictures the job makes."""
         return self.batch_size * self.batch_count
 
+    def alone(self, i: int) -> GenerationRequest:
+        """What makes picture i of the job, counted from 0, by itself; of a request whose seeds are filled in."""
+        varied = following(self.variation_seed, i) if self.variation_strength else -1
+        return dataclasses.replace(self, seed=following(self.seed, i), variation_seed=varied, batch_size=1, batch_count=1)
+
     @property
     def is_extended(self) -> bool:
         """Whether the picture grows at some side."""
@@ -322,6 +327,11 @@ PICTURES = ("image", "second_image", "mask", "depth", "map")
 """The fields that name a kept picture."""
 CHOSEN = ("conditioners", "guiders")
 """The fields that name parts with options."""
+
+
+def following(seed: int, i: int) -> int:
+    """The seed of picture i of a job. Above the largest seed it goes on at 0."""
+    return (seed + i) % (LAST_SEED + 1)
 
 
 def pictures_of(request: Request) -> dict[str, str]:

@@ -27,7 +27,7 @@ class GeneratedImage:
     """A finished picture and the exact request that makes it again.
 
     `request` has every choice filled in (sampler, schedule, steps, guidance, size, seed of this very picture) and
-    asks for one picture.
+    asks for one picture; of a picture that a script made (a grid), it is the one that makes the whole script again.
     """
 
     image: Image
@@ -50,6 +50,20 @@ class EnlargedImage:
 
 
 Result = GeneratedImage | EnlargedImage
+
+
+@dataclass(frozen=True)
+class KeptImage:
+    """A picture that an interrupted job has on the disk."""
+
+    infotext: str
+    open: Callable[[], Image | None]
+    """RGB; None: its file is gone."""
+    notes: tuple[str, ...] = ()
+
+
+Kept = Callable[[int], KeptImage | None]
+"""Number of a job's picture -> the picture that is there already; None: it is to be drawn."""
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,19 @@ from webui.checkpoints import memory
 from webui.checkpoints.manager import Checkpoints
 from webui.checkpoints.model import Model
 from webui.contract import infotext
-from webui.contract.parts import Conditioning, Denoise, Parts
+from webui.contract.parts import Denoise, Parts
 from webui.contract.request import GenerationRequest
 from webui.contract.result import CheckpointName, GeneratedImage
 from webui.engine import autoencoder, plan
 from webui.engine.canvas import Canvas, Pictures, canvas_of, finished, no_pictures
 from webui.engine.conditioners.pictures import depth_note
-from webui.engine.conditioning import condition, seen_through
-from webui.engine.guidance import guide
+from webui.engine.conditioning import Sides, condition, seen_through
+from webui.engine.guiders import guided
 from webui.engine.hires import Painted, Repainting
 from webui.engine.inputs import FROM_NOISE, Start, read, start_of
 from webui.engine.masks import held
 from webui.engine.plan import Batch, Pass, Stage
+from webui.engine.references import References
 from webui.engine.start import Walk, begin
 from webui.engine.strangers import called, latents_of
 from webui.engine.table import NoiseTable
@@ -58,7 +59,7 @@ def generate(
         if batch.first + len(batch.seeds) <= skip:
             continue
         for picture in studio.draw(planned.request, batch):
-            yield replace(picture, notes=tuple(dict.fromkeys((*planned.notes, *picture.notes))))
+            yield replace(picture, notes=tuple(dict.fromkeys((*planned.said, *picture.notes))))
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Studio:
                 before = list(painted)
                 continue
             for i, picture in enumerate(painted):
-                exact = plan.of_picture(request, batch, i)
+                exact = request.alone(batch.first + i)
                 text = infotext.write(exact, picture.checkpoint)
                 yield GeneratedImage(picture.image(), exact, picture.checkpoint, text, picture.notes)
 
@@ -100,7 +101,9 @@ class Studio:
                         table = table_of(model)
                         walk = begin(one.request, batch, model, table, self.parts, inputs, start, one.steps, tiles.autoencoder)
                     if one.steps:
-                        walk = replace(walk, x=sample(one.request, stage, model, self.parts, self.observer, walk, share, tiles))
+                        known = References(self.parts, model.shelf, self.pictures)
+                        x = sample(one.request, stage, model, self.parts, self.observer, walk, share, tiles, known)
+                        walk = replace(walk, x=x)
                 for i in range(len(batch.seeds) if stage.is_last else 0):
                     yield self.picture(one, canvases[i], walk.x[i : i + 1], model, name, tiles)
 
@@ -141,19 +144,26 @@ def sample(
     walk: Walk,
     share: Share,
     tiles: Tiles = WHOLE,
+    references: References | None = None,
 ) -> Tensor:
     """One stage of a walk: latents (B, C, h, w), clean after the last stage."""
-    table = table_of(model)
-    positive, negative = condition(request, model, parts, walk.inputs)
-    scale = request.guidance or 0
+    table, known = table_of(model), references or References(parts, model.shelf)
 
-    def guided(window: Window | None = None) -> Denoise:
-        sides: tuple[Conditioning, Conditioning] = (positive, negative)
-        if window is not None:
-            sides = (seen_through(window, positive), seen_through(window, negative))
-        return guide(model, table, *sides, scale, share.together)
+    def conditioned(asked: GenerationRequest) -> Sides:
+        return condition(asked, model, parts, walk.inputs, known)
 
-    denoise = in_windows(guided, walk.x, tiles.latents(model.family), observer.should_stop) if tiles.network else guided()
+    whole = conditioned(request)
+
+    def through(window: Window | None = None) -> Denoise:
+        if window is None:
+            return guided(request, model, table, whole, conditioned, share.together, known)
+
+        def seen(sides: Sides) -> Sides:
+            return seen_through(window, sides[0]), seen_through(window, sides[1])
+
+        return guided(request, model, table, seen(whole), lambda asked: seen(conditioned(asked)), share.together, known)
+
+    denoise = in_windows(through, walk.x, tiles.latents(model.family), observer.should_stop) if tiles.network else through()
     if walk.original is not None and walk.strength is not None:
         denoise = held(denoise, walk.original, walk.strength, walk.sigmas)
     denoise = watch(denoise, walk.sigmas, observer, share, lambda clean: autoencoder.preview(clean, model), stage.first)

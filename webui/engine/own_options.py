@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from webui.contract.errors import FieldError
+from webui.contract.errors import FieldError, UnknownNameError
 from webui.contract.options import NAMED, Option, checked, options_of, parameters
-from webui.contract.parts import Family, Parts, SamplerPart, SchedulePart
+from webui.contract.parts import Family, Parts, SamplerPart
 from webui.contract.registry import Registry
+from webui.contract.request import Chosen
+from webui.engine.references import References
 from webui.engine.schedules import AUTOMATIC, resolve
 from webui.engine.strangers import OURS
 
@@ -49,6 +51,49 @@ def of_schedule(
     return (AUTOMATIC if is_automatic and not options else part.name), options
 
 
+def of_chosen(
+    field: str, asked: Iterable[Chosen], registry: Registry[Any], references: References, family: Family
+) -> tuple[Chosen, ...]:
+    """The conditioners or guiders of a request as a finished picture carries them: names as registered, options as in of_sampler.
+
+    Args:
+        field: of the request, and of the Parts.
+
+    Raises:
+        FieldError: there is none of that name, an option is wrong, or names what is not here, or the family reads no such thing.
+    """
+    offered = [part.name for part in registry if getattr(part, "on_request", True)]
+    done = list[Chosen]()
+    for one in asked:
+        if one.name not in registry or registry[one.name].name not in offered:
+            raise FieldError(field, str(UnknownNameError(registry.kind, one.name, offered)))
+        part = registry[one.name]
+        if field == "conditioners" and family.network != "context":
+            raise FieldError(field, f"{family.label} takes no {registry.kind} beside its own. Take {part.name} off.")
+        values = _filled(part, one.options, registry, field)
+        options = {option.name: option for option in options_of(part.function)}
+        done.append(Chosen(part.name, {name: references.named(options[name], value, field) for name, value in values.items()}))
+    return tuple(done)
+
+
+def of_script(name: str, given: Mapping[str, Any], references: References) -> tuple[str, dict[str, Any]]:
+    """The script's name as it is registered, and its options, as of_chosen.
+
+    Raises:
+        UnknownNameError: no script is called so.
+        FieldError: as of_chosen; or there are options, and no script.
+    """
+    if not name:
+        if given:
+            raise FieldError("script_options", "There are options of a script, but no script is named. Name it in script.")
+        return "", {}
+    registry = references.parts.scripts
+    part = registry[name]
+    values = _filled(part, given, registry, "script_options")
+    options = {option.name: option for option in options_of(part.function)}
+    return part.name, {key: references.named(options[key], value, "script_options") for key, value in values.items()}
+
+
 def fitting(values: Mapping[str, Any], parts: Parts) -> tuple[dict[str, Any], list[str]]:
     """What an infotext says, without the options that the parts of today do not have or take, each with a sentence.
 
@@ -62,9 +107,15 @@ def fitting(values: Mapping[str, Any], parts: Parts) -> tuple[dict[str, Any], li
     schedule = str(values.get("schedule", ""))
     own = "" if schedule.casefold() == AUTOMATIC.casefold() else schedule
     named = own or (sampler.ladder or sampler.schedule if sampler else "")
-    chosen: dict[str, SamplerPart | SchedulePart | None] = {"sampler_options": sampler, "schedule_options": None}
+    chosen: dict[str, Any] = {"sampler_options": sampler, "schedule_options": None}
     if named in parts.schedules:
         chosen["schedule_options"] = parts.schedules[named]
+    if (script := str(values.get("script", ""))) and script not in parts.scripts:
+        notes.append(f"It was made by the script {script[:60]!r}, which is not here, so it makes one picture now.")
+        fitted = {name: value for name, value in fitted.items() if name not in ("script", "script_options")}
+    elif script:
+        fitted["script"] = parts.scripts[script].name
+        chosen["script_options"] = parts.scripts[script]
     for field, part in chosen.items():
         if part is None or not isinstance(values.get(field), Mapping):
             continue
@@ -80,7 +131,7 @@ def fitting(values: Mapping[str, Any], parts: Parts) -> tuple[dict[str, Any], li
     return fitted, notes
 
 
-def _filled(part: SamplerPart | SchedulePart, given: Mapping[str, Any], registry: Registry[Any], field: str) -> dict[str, Any]:
+def _filled(part: Any, given: Mapping[str, Any], registry: Registry[Any], field: str) -> dict[str, Any]:
     options = options_of(part.function)
     if given:
         _refuse_others(part, options, given, registry, field)
@@ -90,9 +141,7 @@ def _filled(part: SamplerPart | SchedulePart, given: Mapping[str, Any], registry
     return {option.name: values.get(option.name, option.default) for option in options}
 
 
-def _refuse_others(
-    part: SamplerPart | SchedulePart, options: Iterable[Option], given: Mapping[str, Any], registry: Registry[Any], field: str
-) -> None:
+def _refuse_others(part: Any, options: Iterable[Option], given: Mapping[str, Any], registry: Registry[Any], field: str) -> None:
     """Raises FieldError for an option that another part has: most likely the wrong one is chosen."""
     own = {option.name for option in options}
     for name in given:

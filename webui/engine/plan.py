@@ -16,11 +16,12 @@ from webui.checkpoints.manager import Checkpoints
 from webui.contract.errors import CheckpointReadError, FieldError
 from webui.contract.options import parameters
 from webui.contract.parts import Family, Parts, SamplerPart
-from webui.contract.request import LAST_SEED, GenerationRequest
+from webui.contract.request import GenerationRequest, following
 from webui.engine import fit, own_options
 from webui.engine.canvas import Pictures, no_pictures
 from webui.engine.enlarging import named
 from webui.engine.pictures import check_fits
+from webui.engine.references import References
 from webui.engine.resizing import LATENT_MODES
 from webui.engine.sizes import Enlargement, Size, enlarge, padded, steps_of
 from webui.engine.tiles import tiles_of
@@ -90,6 +91,13 @@ class Plan:
 
     request: GenerationRequest
     notes: tuple[str, ...] = ()
+    unheard: tuple[str, ...] = ()
+    """What the checkpoint does not hear of the prompt's words."""
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """All that the user should know of what is drawn just so."""
+        return (*self.notes, *self.unheard)
 
 
 def complete(
@@ -117,6 +125,8 @@ def plan(request: GenerationRequest, checkpoints: Checkpoints, parts: Parts, pic
     if family.enlarges > 1 and (request.width or width, request.height or height) != (width, height):
         notes += (f"{family.label} makes a picture {family.enlarges} times as large: {width} x {height}.",)
     schedule, options = own_options.of_schedule(request.schedule, sampler, request.schedule_options, parts, family)
+    known = References(parts, checkpoints.shelf, pictures)
+    script, script_options = own_options.of_script(request.script, request.script_options, known)
     asked = _schedule(request.schedule, parts)  # which options of what Automatic stands for give a name
     done = replace(
         request,
@@ -136,6 +146,10 @@ def plan(request: GenerationRequest, checkpoints: Checkpoints, parts: Parts, pic
         schedule_options=options,
         hires_schedule=request.hires_schedule or ("Automatic" if request.hires_sampler and schedule != asked else ""),
         refiner=checkpoints.find(request.refiner).title if request.refiner else "",
+        conditioners=own_options.of_chosen("conditioners", request.conditioners, parts.conditioners, known, family),
+        guiders=own_options.of_chosen("guiders", request.guiders, parts.guiders, known, family),
+        script=script,
+        script_options=script_options,
     )
     if done.refiner:
         fit.check_refiner(done, family, readable(checkpoints.find(done.refiner)))
@@ -144,7 +158,7 @@ def plan(request: GenerationRequest, checkpoints: Checkpoints, parts: Parts, pic
         notes += more
     _require_memory(done, family, checkpoints)
     if entry.knows and "prompt" in family.inputs:
-        notes += tuple(filter(None, [unheard(family.label, entry.knows, request.prompt)]))
+        return Plan(done, notes, tuple(filter(None, [unheard(family.label, entry.knows, request.prompt)])))
     return Plan(done, notes)
 
 
@@ -289,22 +303,6 @@ def walked(request: GenerationRequest) -> int:
     but none at strength 0, which gives the image back."""
     steps = request.steps or 1
     return steps_of(request.strength, steps) if request.image else steps
-
-
-def following(seed: int, i: int) -> int:
-    """The seed of picture i of a job."""
-    return (seed + i) % (LAST_SEED + 1)
-
-
-def of_picture(request: GenerationRequest, batch: Batch, i: int) -> GenerationRequest:
-    """The request that makes picture i of a batch alone."""
-    return replace(
-        request,
-        seed=batch.seeds[i],
-        variation_seed=batch.variation_seeds[i] if batch.variation_seeds else -1,
-        batch_size=1,
-        batch_count=1,
-    )
 
 
 def sampler_options(sampler: SamplerPart, request: GenerationRequest) -> dict[str, Any]:

@@ -2,34 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from webui.checkpoints.manager import Checkpoints
 from webui.contract.parts import Parts
-from webui.contract.request import EnlargeRequest, Request
-from webui.contract.result import EnlargedImage, Result
-from webui.engine import enlarge, plan
+from webui.contract.request import EnlargeRequest, GenerationRequest, Request
+from webui.contract.result import EnlargedImage, Kept, Result
+from webui.engine import enlarge, plan, scripts
 from webui.engine.canvas import NOTHING_MASKED
-from webui.engine.generate import generate
+from webui.engine.company import pays
 from webui.engine.watch import Observer
 from webui.workspace.inputs import Inputs
 from webui.workspace.pictures import read_infotext
 
 
-def prepared(
-    request: Request, tab: str, checkpoints: Checkpoints, parts: Parts, inputs: Inputs
-) -> tuple[Request, tuple[str, ...]]:
-    """The request with nothing left open, and what the user should know before it is drawn.
+@dataclass(frozen=True)
+class Prepared:
+    """A request with nothing left open, what the user should know before it is drawn, and how many pictures it makes."""
+
+    request: Request
+    notes: tuple[str, ...] = ()
+    pictures: int = 1
+
+
+def prepared(request: Request, tab: str, checkpoints: Checkpoints, parts: Parts, inputs: Inputs) -> Prepared:
+    """What a job is, before it is drawn.
 
     Raises:
         RequestError, CheckpointError: it cannot be drawn.
+        PluginError: its script failed.
     """
     inputs.check(request)
     if isinstance(request, EnlargeRequest):
-        return enlarge.complete(request, checkpoints, parts, inputs.open), ()
-    planned = plan.plan(request, checkpoints, parts, inputs.open)
+        return Prepared(enlarge.complete(request, checkpoints, parts, inputs.open))
+    made = scripts.prepare(request, checkpoints, parts, inputs.open)
     is_whole = tab == "inpaint" and request.image and not (request.mask or request.is_extended)
-    return planned.request, (*planned.notes, *((NOTHING_MASKED,) if is_whole else ()))
+    return Prepared(made.request, (*made.notes, *((NOTHING_MASKED,) if is_whole else ())), made.pictures)
+
+
+def may_share(request: Request, others: Sequence[Request], checkpoints: Checkpoints) -> bool:
+    """Whether a job is quicker drawn beside those that are on their way: all of one checkpoint, and of a size at which calls of
+    the network are worth sharing."""
+    every = [one for one in (request, *others) if isinstance(one, GenerationRequest) and _is_plain(one)]
+    if len(every) <= len(others) or len({one.checkpoint for one in every}) > 1:
+        return False
+    family, first = checkpoints.find(every[0].checkpoint).family, every[0]
+    return family is not None and pays(checkpoints.device, family, first.width or 0, first.height or 0)
+
+
+def _is_plain(request: GenerationRequest) -> bool:
+    """Whether one checkpoint draws all of it, in one walk a picture."""
+    return not (request.has_hires or request.refiner or request.script or request.is_extended)
 
 
 def steps_of(request: Request) -> int:
@@ -38,13 +62,13 @@ def steps_of(request: Request) -> int:
 
 
 def draw(
-    request: Request, checkpoints: Checkpoints, parts: Parts, inputs: Inputs, observer: Observer, skip: int = 0
-) -> Iterator[Result]:
-    """The pictures of a job but for the first ones, which are there already."""
+    request: Request, checkpoints: Checkpoints, parts: Parts, inputs: Inputs, observer: Observer, kept: Kept
+) -> Iterator[tuple[int, Result]]:
+    """The pictures of a job with their numbers, but for those that are kept already."""
     if not isinstance(request, EnlargeRequest):
-        yield from generate(request, checkpoints, parts, observer, skip, inputs.open)
-    elif not skip:
-        yield enlarged(request, checkpoints, parts, inputs, observer)
+        yield from scripts.draw(request, checkpoints, parts, observer, kept, inputs.open)
+    elif kept(0) is None:
+        yield 0, enlarged(request, checkpoints, parts, inputs, observer)
 
 
 def enlarged(

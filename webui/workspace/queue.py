@@ -20,7 +20,7 @@ from webui.contract.request import Request
 from webui.contract.result import Kept, KeptImage, Progress, Result
 from webui.engine.company import Company
 from webui.engine.watch import Observer
-from webui.workspace import drawing, pictures
+from webui.workspace import drawing, pictures, turns
 from webui.workspace.events import EventLog, Subscription
 from webui.workspace.files import read_json, write_json
 from webui.workspace.gallery import Gallery
@@ -49,7 +49,7 @@ class JobQueue:
     """Draws jobs one after the other, and side by side where that is quicker, in a thread of its own.
 
     Args:
-        prepare: (request, tab) -> the request filled in and checked (RequestError, CheckpointError), and what is known of its job.
+        prepare: (request, tab) -> the request filled in and checked (RequestError, CheckpointError), and what its job will be.
         draw: (complete request, observer, the pictures that are there) -> (number, picture) of the others.
         gallery: saves pictures.
         settings: read when a picture is saved.
@@ -58,6 +58,7 @@ class JobQueue:
         previews_at_once: whether previews are drawn by the machine's thread when anybody listens, or by whoever asks for one.
         heard: see EventLog.
         may_share: (request, those that are being drawn) -> whether they are quicker side by side.
+        is_ready: whether the checkpoint of a title is on the device; jobs that need no swap may go first (webui.workspace.turns).
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class JobQueue:
         previews_at_once: bool = False,
         heard: Callable[[Event], None] = lambda _: None,
         may_share: Callable[[Request, Sequence[Request]], bool] = lambda _one, _others: False,
+        is_ready: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._prepare = prepare
         self._draw = draw
@@ -88,7 +90,7 @@ class JobQueue:
         self.machine = Machine()
         """Whoever computes does so there: the job that runs, or a live stream between two jobs."""
         self._previews_at_once = previews_at_once
-        self._may_share = may_share
+        self._may_share, self._is_ready = may_share, is_ready
         self._saver = ThreadPoolExecutor(1, "save")
         self._endings: list[Future[None]] = []
         self._worker = threading.Thread(target=self._work, name="jobs", daemon=True)
@@ -253,7 +255,7 @@ class JobQueue:
         return job
 
     def _next(self) -> Job | None:
-        return next((job for job in self._jobs.values() if job.state == "waiting"), None)
+        return turns.next_of(self._jobs.values(), self._is_ready, time.time())
 
     def _draw_together(self, job: Job) -> None:
         """Draw a job, and those that come to its side while it runs. In the machine's thread."""

@@ -10,8 +10,7 @@ from starlette.exceptions import HTTPException
 from webui.api.a1111.fields import Order, Shared, ordered
 from webui.api.pictures import kept
 from webui.contract.errors import FieldError
-from webui.contract.request import FILLS, RESIZE_MODES, Picture
-from webui.engine.plan import following
+from webui.contract.request import FILLS, RESIZE_MODES, Picture, following
 from webui.workspace.app import App
 
 

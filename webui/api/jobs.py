@@ -141,9 +141,7 @@ def router(app: App, access: Access) -> APIRouter:
     @routes.post("/checkpoints/choose")
     def choose(choice: Choice) -> dict[str, Any]:
         must_change(access)
-        entry = app.checkpoints.choose(choice.name)
-        app.settings.change(checkpoint=entry.title)
-        return checkpoint_row(app, entry)
+        return checkpoint_row(app, app.checkpoints.find(app.choose_checkpoint(choice.name)))
 
     @routes.post("/checkpoints/refresh")
     def refresh() -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +92,7 @@ class Checkpoints:
         """Title that was chosen and is to be in memory; "" when that is done, or was overtaken."""
         self._proven = chosen
         """What is chosen again where a wish cannot be read."""
-        self._remember: Callable[[str], None] = lambda _: None
+        self._remember: Callable[[str], object] = lambda _: None
         self._loader: threading.Thread | None = None
         self._is_closing = False
         self._urgent = 0
@@ -237,7 +237,7 @@ class Checkpoints:
 
     # -- wishes
 
-    def prefer(self, name: str, remember: Callable[[str], None] = lambda _: None) -> Entry:
+    def prefer(self, name: str, remember: Callable[[str], object] = lambda _: None) -> Entry:
         """Choose a checkpoint, and read it behind what is drawn meanwhile. Of several that are asked for before one is read the
         last one is. One that cannot be read is marked in the catalog, and the one from before is chosen again.
 
@@ -251,11 +251,11 @@ class Checkpoints:
         with self._changed:
             self._chosen = self._wish = entry.title
             self._remember = remember
-            remember(entry.title)
             if self._loader is None and not self._is_closing:
                 # not kept: OpenMP's helpers end with the thread that computed, and slow other threads down until then
                 self._loader = threading.Thread(target=self._load_wishes, name="load", daemon=True)
                 self._loader.start()
+            remember(entry.title)
         return entry
 
     def settle(self, timeout: float | None = None) -> bool:
@@ -308,7 +308,8 @@ class Checkpoints:
             _log.error("%s", problem)
             if self._chosen == title and self._proven != title:
                 self._chosen = self._proven
-                self._remember(self._proven)
+                with suppress(WebUIError):  # a full disk: then it falls back once more at the next start
+                    self._remember(self._proven)
 
     # -- how one comes into memory
 

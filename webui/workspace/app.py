@@ -118,14 +118,14 @@ class App:
         return prompt.count(text, clip_tokenizer(), "Original")
 
     def choose_checkpoint(self, name: str) -> str:
-        """Make a checkpoint the one in use, now and at the next start; its title. Raises CheckpointError."""
-        title = self.checkpoints.choose(name).title
-        self.settings.change(checkpoint=title)
-        return title
+        """Make a checkpoint the one in use, now and at the next start; its title. It is read behind what is drawn meanwhile, and
+        the one from before is in use again where it cannot be read. Raises CheckpointError."""
+        return self.checkpoints.prefer(name, lambda title: self.settings.change(checkpoint=title)).title
 
     def close(self) -> None:
         self.live.close()
         self.queue.close()
+        self.checkpoints.close()
         if self.telling:
             self.telling.close()
 
@@ -184,6 +184,7 @@ def open_app(
         starts=takes_jobs,
         previews_at_once=checkpoints.device.type == "cpu",
         may_share=lambda request, others: drawing.may_share(request, others, checkpoints),
+        is_ready=checkpoints.is_ready,
         heard=telling.of_queue,
     )
     if takes_jobs:

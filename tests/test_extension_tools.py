@@ -21,7 +21,7 @@ from webui.engine.generate import generate
 from webui.flags import COMMANDS, parse
 from webui.main import find_parts, main
 from webui.plugins import checking, loading
-from webui.plugins.checking import pinned, requirement_problem
+from webui.plugins.requirements import pinned, requirement_problem
 from webui.testing import program
 from webui.workspace.app import App
 from webui.workspace.files import write_json

@@ -14,6 +14,7 @@ WebUIError
 ├── UnknownJobError         no job of that number
 ├── SaveError               the picture is there but could not be written
 ├── PluginError             an extension broke the contract
+├── InstallError            an extension could not be installed, updated, rolled back or removed
 └── StartError              the program cannot start as asked
 
 Interrupted stands apart: it is a wish, not an error.
@@ -103,6 +104,10 @@ class SaveError(WebUIError):
 
 class PluginError(WebUIError):
     """An extension (or a built-in part) broke the contract."""
+
+
+class InstallError(WebUIError):
+    """An extension could not be installed, updated, rolled back or removed; all is as before."""
 
 
 class StartError(WebUIError):

@@ -74,6 +74,9 @@ def test_each_is_told_with_what_it_says_of_itself_and_how_it_fared(client: TestC
         "enabled": True,
         "can_switch": True,
         "note": "",
+        "troubles": [],
+        "settings": [],
+        "values": {},
     }
     assert not found["broken"]["running"] and found["broken"]["enabled"]
     assert found["broken"]["error"].startswith("FileNotFoundError") and "Traceback" in found["broken"]["details"]

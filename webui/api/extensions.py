@@ -16,6 +16,7 @@ from webui.api.guard import must_change
 from webui.contract.errors import UnknownNameError
 from webui.plugins import Extension
 from webui.workspace.app import App
+from webui.workspace.troubles import Trouble
 
 ABSOLUTE_PATH = re.compile(r"""(?<![\w.~/\\-])(?:[A-Za-z]:)?(?:[\\/][^\\/\s'":;,<>|]+)+[\\/]([^\\/\s'":;,<>|]+)""")
 
@@ -35,20 +36,55 @@ def router(app: App, access: Access) -> APIRouter:
     def switch(name: str, switch: Switch) -> dict[str, Any]:
         """Remembered at once, in effect after a restart: its `note` says so. Of two of one name both are meant."""
         must_change(access)
-        found = next((one for one in app.extensions if one.name.casefold() == name.casefold()), None)
-        if found is None:
-            known = [one.name for one in app.extensions]
-            raise HTTPException(404, str(UnknownNameError("extension", name[:80], known)))
+        found = named(app, name)
         app.switches.switch(found.name, switch.enabled)
         return extension_row(app, access, found)
+
+    @routes.get("/extensions/{name:path}/settings")
+    def settings(name: str) -> dict[str, Any]:
+        """What it may be set to, and how it is set. For those who may change it: a setting may be a password."""
+        must_change(access)
+        return settings_of(app, named(app, name))
+
+    @routes.put("/extensions/{name:path}/settings")
+    def change(name: str, values: dict[str, Any]) -> dict[str, Any]:
+        """Changes those that are named, all or none; in effect at once."""
+        must_change(access)
+        found = named(app, name)
+        if not found.is_running:
+            raise HTTPException(
+                409, f"The extension {found.name} is not running, so its settings cannot be changed. Enable it first."
+            )
+        app.owns.setting(found.name, values)
+        return settings_of(app, found)
 
     return routes
 
 
-def extension_row(app: App, access: Access, extension: Extension) -> dict[str, Any]:
-    """An extension with how it is in this run (`running`, `error`) and from the next start on (`enabled`, `note`).
+def named(app: App, name: str) -> Extension:
+    """The extension of that name, in any case of letters.
 
-    Where it lies is told by the name of its folder only. A traceback is for those who may change something.
+    Raises:
+        HTTPException: 404, there is none.
+    """
+    found = next((one for one in app.extensions if one.name.casefold() == name.casefold()), None)
+    if found is None:
+        raise HTTPException(404, str(UnknownNameError("extension", name[:80], [one.name for one in app.extensions])))
+    return found
+
+
+def settings_of(app: App, extension: Extension) -> dict[str, Any]:
+    """Its settings as options, and their values; none where it is not running, for only its code tells what they are."""
+    own = app.owns(extension.name)
+    options = own.options if extension.is_running else ()
+    return {"settings": [one.to_dict() for one in options], "values": dict(own.settings) if options else {}}
+
+
+def extension_row(app: App, access: Access, extension: Extension) -> dict[str, Any]:
+    """An extension with how it is in this run (`running`, `error`) and from the next start on (`enabled`, `note`), what it can
+    be set to (`settings`, `values`), and what it failed in without ending anything (`troubles`).
+
+    Where it lies is told by the name of its folder only. A traceback and settings are for those who may change something.
     """
     is_enabled = app.switches.is_enabled(extension.name)
     return {
@@ -66,7 +102,14 @@ def extension_row(app: App, access: Access, extension: Extension) -> dict[str, A
         "enabled": is_enabled,
         "can_switch": not access.is_read_only,
         "note": _note(extension, is_enabled, app.switches.are_all_off),
+        "troubles": [_trouble(app, access, one) for one in app.troubles.of(extension.name)],
+        **({"settings": [], "values": {}} if access.is_read_only else settings_of(app, extension)),
     }
+
+
+def _trouble(app: App, access: Access, trouble: Trouble) -> dict[str, Any]:
+    error = ABSOLUTE_PATH.sub(r"\1", _shortened(trouble.error, app))
+    return {**trouble.to_dict(), "error": error, "details": "" if access.is_read_only else _shortened(trouble.details, app)}
 
 
 def _note(extension: Extension, is_enabled: bool, are_all_off: bool) -> str:

@@ -27,5 +27,5 @@ class Own(Protocol):
 
         Raises:
             FieldError: it registered none of that name, or the value is not allowed; nothing is changed.
-            SaveError: changed for this run, but not kept.
+            SaveError: it could not be kept; all is as before.
         """

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from webui.contract.errors import FieldError
-from webui.contract.options import Option, checked
+from webui.contract.options import Option
 from webui.contract.parts import Parts
 from webui.workspace.files import read_json, write_json
 
@@ -54,7 +54,16 @@ class OwnStore:
         return values
 
     def change(self, **values: Any) -> None:
-        changed = checked(f"The extension {self.name}", self.options, values, next(iter(values), "settings"))
+        known, changed = {option.name: option for option in self.options}, dict[str, Any]()
+        for key, value in values.items():
+            if key not in known:
+                has = f"It has {', '.join(known)}." if known else "It has none."
+                raise FieldError(key[:60], f"The extension {self.name} has no setting {_shown(key)}. {has}")
+            try:
+                changed[key] = known[key].value(value)
+            except ValueError:
+                words = f"Setting {key!r} of the extension {self.name} cannot be {_shown(value)}. It can be {known[key].range}."
+                raise FieldError(key, words) from None
         with self._lock:
             write_json(self._file, {**self._read(), **changed})
 
@@ -100,13 +109,13 @@ class Owns:
             SaveError: it could not be kept.
         """
         own = self(name)
-        for key in values:
-            if key not in {option.name for option in own.options}:
-                known: Iterable[str] = [option.name for option in own.options]
-                has = f"It has {', '.join(known)}." if known else "It has none."
-                raise FieldError(key, f"The extension {name} has no setting {key!r}. {has}")
         own.change(**values)
         return own.settings
 
 
 MakeOwn = Callable[[str], OwnStore]
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

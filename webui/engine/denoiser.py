@@ -11,6 +11,7 @@ from torch import Tensor
 from webui.checkpoints.model import Model
 from webui.contract.errors import CheckpointReadError
 from webui.contract.parts import Conditioning, Denoise
+from webui.engine.company import called
 from webui.engine.controls import residuals
 from webui.engine.table import NoiseTable
 
@@ -43,10 +44,14 @@ def denoiser(
 
 
 def predictions(
-    model: Model, table: NoiseTable, conditioning: Conditioning, sides: int
+    model: Model, table: NoiseTable, conditioning: Conditioning, sides: int, shares: bool = True
 ) -> Callable[[Tensor, Tensor | float], tuple[Tensor, ...]]:
-    """As denoiser, but what is predicted with each of the sides, in one call of the network."""
-    ask = _asking(model, table, conditioning, sides)
+    """As denoiser, but what is predicted with each of the sides, in one call of the network.
+
+    Args:
+        shares: see network.
+    """
+    ask = _asking(model, table, conditioning, sides, shares)
 
     def predict(x: Tensor, sigma: Tensor | float) -> tuple[Tensor, ...]:
         answer = ask(x, sigma)
@@ -76,9 +81,10 @@ class _Answer:
 
 
 def _asking(
-    model: Model, table: NoiseTable, conditioning: Conditioning, sides: int
+    model: Model, table: NoiseTable, conditioning: Conditioning, sides: int, shares: bool = True
 ) -> Callable[[Tensor, Tensor | float], _Answer]:
-    ask, dtype, device, is_v = network(model, conditioning, sides), model.dtype, model.device, model.family.prediction == "v"
+    ask, dtype, device = network(model, conditioning, sides, shares), model.dtype, model.device
+    is_v = model.family.prediction == "v"
     concat = None if conditioning.concat is None else conditioning.concat.to(device, dtype)
     rounds = model.family.rounds_sigma
 
@@ -97,11 +103,15 @@ def _asking(
     return answer
 
 
-def network(model: Model, conditioning: Conditioning, sides: int = 1) -> Callable[[Tensor, Tensor], Tensor]:
+def network(model: Model, conditioning: Conditioning, sides: int = 1, shares: bool = True) -> Callable[[Tensor, Tensor], Tensor]:
     """The U-Net with its conditioning and its controls: (seen (sides * B, ...), t scalar or (sides * B,)) -> raw answer.
 
     On a processor each picture of a batch has a call of its own: its kernels sum in another order for another batch
     size, and a picture must be the same bytes in a batch and alone. (Batching brings little there: 3% at 512 x 512.)
+
+    Args:
+        shares: whether other jobs may be answered by the same call: not where the U-Net is another one for this call. One with
+            controls is never shared.
 
     Raises:
         CheckpointReadError: the checkpoint is an autoencoder alone.
@@ -118,10 +128,11 @@ def network(model: Model, conditioning: Conditioning, sides: int = 1) -> Callabl
     controls, channels = conditioning.controls, model.family.latent_channels
 
     def together(seen: Tensor, t: Tensor, told: Mapping[str, Tensor] = told) -> Tensor:
-        if not controls:
-            return unet(seen, t, **told, return_dict=False)[0]
+        if shares and not controls:
+            return called(unet, seen, t, told)
         latents = seen if seen.shape[1] == channels else seen[:, :channels]
-        added = residuals(controls, unet, latents, t, told.get("encoder_hidden_states"), told.get("class_labels"))
+        words, numbers = told.get("encoder_hidden_states"), told.get("class_labels")
+        added = residuals(controls, unet, latents, t, words, numbers) if controls else {}
         return unet(seen, t, **told, **added, return_dict=False)[0]
 
     if device.type != "cpu":

@@ -119,7 +119,8 @@ class Asked:
     ) -> tuple[Tensor, ...]:
         if not conditionings:
             return ()
-        predict = predictions(self.model, self.table, batched(conditionings, x.shape[0]), len(conditionings))
+        told = batched(conditionings, x.shape[0])
+        predict = predictions(self.model, self.table, told, len(conditionings), shares=not attention)
         if not attention:
             return predict(x, sigma)
         with attending(self.model.unet, attention):

@@ -198,6 +198,23 @@ class Checkpoints:
         finally:
             self._tiers.release(loaded)
 
+    @contextmanager
+    def again(self, model: Model) -> Iterator[None]:
+        """Have a model on the device that was handed out before, while the block runs: that very one, whatever its file is now.
+
+        Raises:
+            MemoryLimitError: there is no room for it.
+        """
+        loaded = self._tiers.hold_model(model)
+        if loaded is None:  # it has left memory, and whoever asks has the last of it
+            yield
+            return
+        self._ready(loaded)
+        try:
+            yield
+        finally:
+            self._tiers.release(loaded)
+
     def load(self, name: str) -> None:
         """Have a checkpoint in memory, ready to draw; the choice stays as it is. Takes as long as reading it does.
 

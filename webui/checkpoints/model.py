@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,20 @@ class Memo:
         self._values.move_to_end(key)
         while len(self._values) > self._limit:
             self._values.popitem(last=False)
+
+
+@contextmanager
+def widened(network: nn.Module) -> Iterator[None]:
+    """A network in float32 while the block runs. Then its tensors are where they were: they lie in one piece with others."""
+    were = [(tensor, tensor.data) for tensor in (*network.parameters(), *network.buffers())]
+    try:
+        for tensor, data in were:
+            if data.is_floating_point():
+                tensor.data = data.float()
+        yield
+    finally:
+        for tensor, data in were:
+            tensor.data = data
 
 
 @dataclass

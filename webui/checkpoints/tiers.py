@@ -125,6 +125,14 @@ class Tiers:
                 self._loaded.move_to_end(title)
             return one
 
+    def hold_model(self, model: Model) -> Loaded | None:
+        """As hold, by the model that was handed out; its turn to leave comes no later for that."""
+        with self._lock:
+            one = next((one for one in (*self._loaded.values(), *self._outdated) if one.model is model), None)
+            if one is not None:
+                one.users += 1
+            return one
+
     def release(self, one: Loaded) -> None:
         with self._lock:
             one.users -= 1

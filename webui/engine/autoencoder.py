@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from webui.checkpoints.model import Memo, Model
+from webui.checkpoints.model import Memo, Model, widened
 from webui.checkpoints.tiny import TinyDecoder
 from webui.contract.errors import WebUIError
 from webui.engine import tiling
@@ -86,11 +86,8 @@ def _finite(run: Callable[[torch.dtype], Tensor], model: Model) -> Tensor:
     made = run(model.dtype)
     if model.dtype != torch.float32 and not bool(torch.isfinite(made).all()):
         _log.warning("%s: the autoencoder overflowed in %s and was run again in float32", model.title, model.dtype)
-        model.autoencoder.to(torch.float32)
-        try:
+        with widened(model.autoencoder):
             made = run(torch.float32)
-        finally:
-            model.autoencoder.to(model.dtype)
     return made
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -76,7 +77,7 @@ class Captured(nn.Module):
     def __init__(self, network: nn.Module, record: Record = cuda_graph) -> None:
         super().__init__()
         self.network = copy.deepcopy(network)
-        self._record, self._recordings, self._of, self._failed = record, dict[Any, Recording](), network, 0
+        self._record, self._recordings, self._of, self._failed = record, dict[Any, Recording](), weakref.ref(network), 0
         self.was_compiled = False
         """Or was tried to; that is done once."""
         self._compiled: Callable[..., Any] | None = None
@@ -92,9 +93,9 @@ class Captured(nn.Module):
     @torch.no_grad()
     def adopt(self, network: nn.Module) -> None:
         """From now on answer as this network does; see fits."""
-        if network is not self._of:
+        if network is not self._of():
             torch._foreach_copy_(self._tensors(self.network), self._tensors(network))
-            self._of = network
+            self._of = weakref.ref(network)  # it may leave memory
 
     def call(self, network: Any, inputs: Inputs) -> Tensor:
         """How the network is called."""
@@ -179,12 +180,12 @@ class Captures:
         self._record = record
         self._unet: CapturedUNet | None = None
         self._decoder: CapturedDecoder | None = None
-        self._known: tuple[Model, Model] | None = None
+        self._known: tuple[weakref.ref[Model], Model] | None = None
         self._compiling = threading.Lock()
 
     def of(self, model: Model) -> Model:
         """The same model with its networks recorded, where that is of use and there is memory for it."""
-        if self._known is not None and self._known[0] is model:
+        if self._known is not None and self._known[0]() is model:
             return self._known[1]
         record = self._record or (cuda_graph if model.device.type == "cuda" else None)
         if model.unet is None or record is None:
@@ -202,8 +203,14 @@ class Captures:
                 self._decoder = CapturedDecoder(decoder, record)
             self._decoder.adopt(decoder)
             ready = autoencoder.with_quick_decoder(ready, self._decoder)
-        self._known = model, ready
+        self._known = weakref.ref(model, self._lose), ready
         return ready
+
+    def _lose(self, gone: weakref.ref[Model]) -> None:
+        """A checkpoint has left memory: what was not recorded of it (its autoencoder, its encoders) is not kept either."""
+        known = self._known
+        if known is not None and known[0] is gone:
+            self._known = None
 
     @property
     def is_compiling(self) -> bool:

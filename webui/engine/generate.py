@@ -115,7 +115,7 @@ class Studio:
             start = start_of(one.request, model.family, canvas, one.steps) if one.steps else FROM_NOISE
             return start, [canvas] * len(batch.seeds)
         again = Repainting(one.request, one.growth, one.steps, batch.seeds)
-        return again.begin(canvas, before, model, self.checkpoints, self.draw_one, self.observer.should_stop, tiles)
+        return again.begin(canvas, before, model, self.checkpoints, self.parts, self.draw_one, self.observer.should_stop, tiles)
 
     def draw_one(self, request: GenerationRequest, image: Image.Image) -> Image.Image:
         """A picture drawn of another one, on the way."""
@@ -128,7 +128,7 @@ class Studio:
         def drawn() -> Image.Image:
             if not one.steps and canvas.image is not None:
                 return canvas.image  # nothing was painted: the same bytes, past the autoencoder
-            with memory.shortage(*one.size):
+            with self.checkpoints.again(model), memory.shortage(*one.size):
                 whole = autoencoder.decode(latents, model, tiles.autoencoder)
                 return finished(canvas, whole.crop((0, 0, *canvas.size)), one.request)
 

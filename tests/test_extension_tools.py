@@ -266,7 +266,7 @@ def test_the_program_for_tests_has_that_extension_and_says_why_where_it_cannot(t
     ("words", "sentence"),
     [
         (["nwe"], "webui extensions has no 'nwe'. Did you mean new?"),
-        (["install", "x"], "webui extensions has no 'install'."),
+        (["instal", "x"], "webui extensions has no 'instal'. Did you mean install?"),
         (["check"], "webui extensions check needs a word more, as in: webui extensions check extensions/my-sampler."),
         (["check", "nowhere"], "There is no folder nowhere."),
         (["list", "x"], "'x' is one word too many for webui extensions list."),

@@ -78,6 +78,8 @@ class Flags:
     cors_allow_origins: tuple[str, ...] = ()
     cors_allow_origins_regex: str = ""
     disable_all_extensions: bool = False
+    allow_remote_extensions: bool = False
+    """Whoever is logged in may install extensions, from other machines too."""
 
     @property
     def address(self) -> str:
@@ -111,6 +113,7 @@ PAGE = (
         adds=True,
     ),
     Flag(("--auth-file", "--gradio-auth-path"), "the same from a file, a line each", login_file, "FILE", into="auth", adds=True),
+    Flag(("--allow-remote-extensions",), "let other machines install extensions, which run with your rights; demands a login"),
     Flag(("--no-login",), "no login although others can reach the page; settings and files are read-only then"),
     Flag(("--autolaunch",), "open the browser"),
     Flag(("--theme",), "dark or light, instead of what the browser wishes", one_of("dark", "light"), "NAME"),
@@ -197,7 +200,15 @@ COMMANDS: Mapping[str, Command] = {
     "verify": Command("compare what is computed with the releases' own numbers", "folder", is_needed=True),
     "list": Command("list what there is", "name", options=(JSON,)),
     "extensions": Command(
-        "list extensions (list), make one (new NAME), or look one over (check PATH)", "action", then="name", options=(JSON,)
+        "list extensions (list), make one (new NAME), look one over (check PATH); install SOURCE, update NAME, rollback NAME, "
+        "remove NAME; say which are installed (lock)",
+        "action", then="name",
+        options=(
+            JSON,
+            Flag(("--yes", "-y"), "install without asking, after showing what it asks for"),
+            Flag(("--lock",), "install: the very set that this file names, an extensions.lock", path, "FILE"),
+            Flag(("--from",), "update: take the new version from there, and from then on", name, "SOURCE", into="source"),
+        ),
     ),
     "fetch": Command("fetch a file that is not bundled; without a name, show which there are", "name"),
 }  # fmt: skip

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from webui.api.access import Access
     from webui.contract.parts import Parts
     from webui.plugins import Extension
+    from webui.plugins.installing import Installer
     from webui.workspace.app import App
     from webui.workspace.own import Owns
 
@@ -103,9 +104,12 @@ def built_in() -> tuple[Parts, PluginManager]:
     from webui.checkpoints import families
     from webui.contract.parts import Parts
     from webui.engine import builtin
+    from webui.engine.resizing import LATENT_MODES
+    from webui.engine.upscale import BUILT_IN
     from webui.workspace.own import Owns
 
     parts, manager = Parts(), plugins.manager()
+    parts.upscalers.reserve([*LATENT_MODES, *(one.name for one in BUILT_IN)])
     owns = Owns(Path(), parts)  # ours have none: their settings are the program's
     for name, plugin in {"checkpoints": families, "engine": builtin}.items():
         manager.register(plugin, name=name)
@@ -313,7 +317,7 @@ def run_list(flags: Flags) -> int:
 
 
 def run_extensions(flags: Flags) -> int:
-    """webui extensions [list | new NAME | check PATH]."""
+    """webui extensions [list | new NAME | check PATH | install SOURCE | update, rollback, remove NAME | lock]."""
     from webui.checkpoints.families import SD1
     from webui.engine.trial import faults
     from webui.plugins.command import Program, run
@@ -322,13 +326,24 @@ def run_extensions(flags: Flags) -> int:
     paths = paths_of(flags)
     program = Program(
         folders=paths.extensions,
-        constraints=paths.project / "constraints.txt",
+        constraints=paths.constraints,
         find=lambda: find_parts(paths, not flags.disable_all_extensions),
         built_in=built_in,
         tries=lambda parts, name: faults(parts, name, SD1),
         own=lambda parts: Owns(paths.state / "extensions", parts),
+        installer=lambda: installer_of(paths),
     )
     return run(flags.options, program)
+
+
+def installer_of(paths: Paths) -> Installer:
+    """Installs extensions into the data folder."""
+    from webui.plugins.installing import Installer, Places
+
+    places = Places(
+        tuple(paths.extensions), paths.state / "extension-versions", paths.data / "extensions.lock", paths.constraints
+    )
+    return Installer(places, [name for name, _ in built_in()[1].list_name_plugin()])
 
 
 def run_fetch(flags: Flags) -> int:

@@ -1,4 +1,5 @@
-"""webui extensions [list | new NAME | check PATH]: for those who use extensions, and for those who write them."""
+"""webui extensions [list | new NAME | check PATH | install SOURCE | update NAME | ...]: for those who use extensions, and for
+those who write them."""
 
 from __future__ import annotations
 
@@ -15,11 +16,18 @@ from webui.contract.errors import StartError
 from webui.contract.parts import Parts
 from webui.plugins.checking import Try, check
 from webui.plugins.extension import Extension
+from webui.plugins.install_command import INSTALLING, change
+from webui.plugins.installing import Installer
 from webui.plugins.loading import MakeOwn
 from webui.plugins.making import make
 from webui.plugins.requirements import pinned
 
-ACTIONS = {"list": "", "new": "webui extensions new my-sampler", "check": "webui extensions check extensions/my-sampler"}
+ACTIONS = {
+    "list": "",
+    "new": "webui extensions new my-sampler",
+    "check": "webui extensions check extensions/my-sampler",
+    **INSTALLING,
+}
 """And how those that need a word look."""
 
 
@@ -37,19 +45,22 @@ class Program:
     tries: Try
     own: Callable[[Parts], MakeOwn]
     """With the registries: an extension's name to what is its own."""
+    installer: Callable[[], Installer]
 
 
 def run(options: Mapping[str, Any], program: Program) -> int:
-    """One of ACTIONS; 0, or 1 where something is wrong with an extension that was checked.
+    """One of ACTIONS; 0, or 1 where something is wrong with an extension that was checked, or the user did not say yes.
 
     Raises:
-        StartError: what was asked cannot be done.
+        StartError, InstallError, UnknownNameError: what was asked cannot be done.
     """
     action, word = options.get("action", "list"), options.get("name", "")
     if action not in ACTIONS:
         near = difflib.get_close_matches(action, ACTIONS, 1)
         hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(ACTIONS)}."
         raise StartError(f"webui extensions has no {action!r}. {hint}")
+    if action in INSTALLING:
+        return change(action, word, options, program.installer())
     if ACTIONS[action] and not word:
         raise StartError(f"webui extensions {action} needs a word more, as in: {ACTIONS[action]}.")
     if action == "new":

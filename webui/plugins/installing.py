@@ -100,6 +100,10 @@ class Installer:
 
     # ------------------------------------------------------------ what there is
 
+    @property
+    def lock_file(self) -> Path:
+        return self._places.lock
+
     def rows(self) -> tuple[Row, ...]:
         """What was installed here and is still there. Raises InstallError where the list cannot be read."""
         return tuple(row for row in lock.read(self._places.lock) if row.package or self._folder(row).is_dir())

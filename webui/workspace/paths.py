@@ -42,5 +42,10 @@ class Paths:
         return self.state / "extensions.json"
 
     @property
+    def constraints(self) -> Path:
+        """The versions of packages that the program was tested with."""
+        return self.project / "constraints.txt"
+
+    @property
     def settings_file(self) -> Path:
         return self.data / "settings.json"

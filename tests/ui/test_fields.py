@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from webui.contract.errors import FieldError
-from webui.contract.request import LAST_SEED, Box, EnlargeRequest, GenerationRequest
+from webui.contract.request import LAST_SEED, Box, Chosen, EnlargeRequest, GenerationRequest
+from webui.ui import own_text
 from webui.ui.fields import FIELDS, enlarge_request_of, follow, request_of, values_of
 
 
@@ -27,7 +30,9 @@ def test_a_request_read_back_from_the_controls_is_equal() -> None:
         depth_far=0.1, hires_scale=1.5, hires_width=0, hires_height=700, hires_upscaler="Lanczos", hires_steps=4,
         hires_strength=0.4, hires_prompt="d", hires_negative_prompt="e", tile=256,
         aesthetic_score=7.0, negative_aesthetic_score=1.5, long_prompt="Cut", sampler_options={"order": 2, "word": "ä"},
-        schedule_options={"rho": 3.5, "sigma_min": None},
+        schedule_options={"rho": 3.5, "sigma_min": None}, conditioners=(Chosen("Canny", {"picture": "f" * 64}), Chosen("Plain")),
+        guiders=(Chosen("Twice", {"scale": 1.5}), Chosen("Twice", {"scale": 2.5})), script="Grid", script_options={"rows": 2},
+        extras={"own": {"text": "a\nb", "ticks": ["x"], "on": False}},
     )  # fmt: skip
     assert request_of(list(FIELDS), values_of(asked)) == asked
 
@@ -104,10 +109,29 @@ def test_boxes_are_written_in_lines_with_blanks_or_commas_or_as_json() -> None:
 
 
 def test_the_page_keeps_the_options_of_each_part_and_asks_with_those_of_the_chosen_one() -> None:
-    kept = '{"LMS": {"order": 2}, "UniPC": {"order": 1}}'
-    assert read(sampler="LMS", sampler_options=kept).sampler_options == {"order": 2}
-    assert read(sampler="Euler", sampler_options=kept).sampler_options == {}
-    assert read(schedule="Karras", schedule_options=kept).schedule_options == {}
-    assert read(sampler="LMS", sampler_options="").sampler_options == {}
-    with pytest.raises(FieldError, match=r"Sampler options 'torn' is not right. It must be a set of named values"):
-        read(sampler="LMS", sampler_options="torn")
+    kept = '{"sampler": {"LMS": {"order": 2}, "UniPC": {"order": 1}}, "scripts": {"Grid": {"rows": 2}}}'
+    assert read(sampler="LMS", own=kept).sampler_options == {"order": 2}
+    assert read(sampler="Euler", schedule="Karras", own=kept) == GenerationRequest(sampler="Euler", schedule="Karras")
+    assert read(sampler="LMS", own="").sampler_options == {}
+    assert read(own='{"script": "Grid", "scripts": {"Grid": {"rows": 2}}}').script_options == {"rows": 2}
+    with pytest.raises(FieldError, match=r"Extras 'torn' is not right. It must be a set of named values"):
+        read(sampler="LMS", own="torn")
+    with pytest.raises(FieldError, match=r"Guiders 'A' are not right. They must be a list of names"):
+        read(own='{"guiders": "A"}')
+
+
+def test_what_is_switched_off_is_kept_and_not_asked_for() -> None:
+    guiders = [{"name": "A", "options": {"x": 1}, "off": True}, {"name": "B"}]
+    kept = json.dumps({"guiders": guiders, "conditioners": [{"name": "C", "off": False}]})
+    asked = read(own=kept)
+    assert (asked.guiders, asked.conditioners) == ((Chosen("B"),), (Chosen("C"),))
+
+
+def test_what_a_request_says_takes_the_place_of_what_was_kept_and_the_rest_stays() -> None:
+    before = '{"sampler": {"LMS": {"order": 2}}, "guiders": [{"name": "A"}], "script": "Grid", "scripts": {"Grid": {"rows": 2}}}'
+    after = own_text.written({"sampler_options": {"order": 1}, "guiders": (), "extras": {"e": {"f": [1]}}}, "UniPC", "", before)
+    assert json.loads(after) == {
+        "sampler": {"LMS": {"order": 2}, "UniPC": {"order": 1}}, "script": "Grid", "scripts": {"Grid": {"rows": 2}},
+        "extras": {"e": {"f": [1]}},
+    }  # fmt: skip
+    assert own_text.written({name: getattr(GenerationRequest(), name) for name in own_text.CARRIED}, "LMS", "") == ""

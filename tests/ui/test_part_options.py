@@ -33,7 +33,7 @@ def choose(page: Any, menu: str, name: str) -> None:
 
 def own(page: Any, option: str) -> Any:
     """The last control of an option: of a slider, its number."""
-    return page.locator(f"{OWN} [data-option={option}] :is(input, select)").last
+    return page.locator(f"{OWN} [data-option={option}] :is(input, select, textarea)").last
 
 
 def options(page: Any) -> list[str]:

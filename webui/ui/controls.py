@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from webui.contract.errors import CheckpointError
+from webui.ui import own_text
 from webui.ui.fields import ENLARGING, FIELDS, OWN
 from webui.ui.markup import html, offer
 from webui.ui.quiet_gradio import gr, without_stubs
@@ -101,16 +102,14 @@ def sampling_fields(tab: str, app: App, defaults: Mapping[str, Any], has_refiner
 
 def own_option_fields(tab: str, made: Controls) -> Controls:
     """The chosen sampler's and schedule's own options. Script draws their controls (assets/own_options.js), since which there
-    are changes with the choice; what they say stands in boxes that nobody sees, as {part: {option: value}}."""
-    boxes: Controls = {}
+    are changes with the choice; what they say, and all else that extensions are asked, stands in one box that nobody sees (see
+    webui.ui.own_text)."""
     with column("own-options"):
         html("", elem_id=f"{tab}_own_options", js_on_load=f"LW.ownOptions.mount(element, '{tab}')")
-        for name in OWN:
-            boxes[name] = gr.Textbox("", max_length=200_000, interactive=True, **named(tab, name, "kept"))
-    for name, part in OWN.items():
-        script = f"(part, text) => LW.ownOptions.draw('{tab}', '{part}', part, text)"
-        gr.on([made[part].change, boxes[name].change], None, [made[part], boxes[name]], None, js=script, **IN_PAGE)
-    return boxes
+        box = gr.Textbox("", max_length=own_text.LETTERS, interactive=True, **named(tab, OWN, "kept"))
+    said = [made["sampler"], made["schedule"], box]
+    gr.on([one.change for one in said], None, said, None, js=f"(...said) => LW.ownBox.told('{tab}', said)", **IN_PAGE)
+    return {OWN: box}
 
 
 def refiners_of(app: App, title: str = "") -> list[str]:

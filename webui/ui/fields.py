@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from webui.contract.request import EnlargeRequest, GenerationRequest, enlarge_request_from, request_from
+from webui.ui import own_text
 
 Convert = Callable[[Any], Any]
+OWN = "own"
+"""The one control of a tab for all that extensions are asked; see webui.ui.own_text."""
 
 
 def text(value: Any) -> Any:
@@ -122,19 +125,9 @@ def lines(value: Any) -> str:
     return "\n".join(" ".join([box.label, *(repr(n) for n in (box.x, box.y, box.width, box.height))]) for box in value)
 
 
-def by_part(value: Any) -> Any:
-    """Own options of parts as the page keeps them, JSON text of {part: {option: value}}, as that mapping."""
-    if not isinstance(value, str) or not value.strip():
-        return value or {}
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value
-
-
 @dataclass(frozen=True)
 class Field:
-    """A field of the request and its control. The control's element id is TAB_element."""
+    """A field of the request and its control, or OWN. The control's element id is TAB_element."""
 
     name: str
     element: str
@@ -180,8 +173,7 @@ TABLE = (
     Field("refiner_switch", "refiner_switch", "Switch at", number, varies=True),
     Field("sampler", "sampler", "Sampler", text, follows=True),
     Field("schedule", "schedule", "Schedule", text, follows=True),
-    Field("sampler_options", "sampler_options", "Options of the sampler", by_part),
-    Field("schedule_options", "schedule_options", "Options of the schedule", by_part),
+    Field(OWN, "own", "What extensions are asked"),
     Field("steps", "steps", "Steps", whole, follows=True),
     Field("guidance", "guidance", "Guidance", number, follows=True),
     Field("width", "width", "Width", whole, follows=True, varies=True),
@@ -217,8 +209,6 @@ TABLE = (
     Field("negative_aesthetic_score", "negative_aesthetic_score", "Negative score", number, varies=True),
 )
 FIELDS = {field.name: field for field in TABLE}
-OWN = {"sampler_options": "sampler", "schedule_options": "schedule"}
-"""Options by the field that names the part they belong to: the page keeps those of each part, a request has one's."""
 ENLARGING = {
     field.name: field
     for field in (
@@ -251,10 +241,8 @@ def request_of(names: Sequence[str], values: Sequence[Any], **more: Any) -> Gene
         FieldError: a value is of the wrong kind or out of its range.
     """
     read = {name: FIELDS[name].read(value) for name, value in zip(names, values, strict=True)}
-    for name in OWN.keys() & read.keys():
-        if isinstance(read[name], Mapping):
-            read[name] = read[name].get(read.get(OWN[name]), {})
-    return request_from({**read, **more})
+    own = own_text.fields_of(read.pop(OWN), read.get("sampler"), read.get("schedule")) if OWN in read else {}
+    return request_from({**read, **own, **more})
 
 
 def enlarge_request_of(values: Mapping[str, Any]) -> EnlargeRequest:
@@ -270,10 +258,9 @@ def values_of(request: GenerationRequest, names: Sequence[str] = tuple(FIELDS)) 
 
 def value_of(request: GenerationRequest, name: str) -> Any:
     """As values_of, of one field."""
-    value = getattr(request, name)
-    if name in OWN:
-        return json.dumps({getattr(request, OWN[name]): dict(value)}) if value else ""
-    return FIELDS[name].write(value)
+    if name == OWN:
+        return own_text.written({field: getattr(request, field) for field in own_text.CARRIED}, request.sampler, request.schedule)
+    return FIELDS[name].write(getattr(request, name))
 
 
 def follow(before: Mapping[str, Any], now: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

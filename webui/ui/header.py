@@ -16,6 +16,7 @@ from webui.ui import icons
 from webui.ui.controls import IN_PAGE, QUIET, Choice, Controls
 from webui.ui.fields import FOLLOWING, follow
 from webui.ui.markup import button, html
+from webui.ui.panels import Panels
 from webui.ui.quiet_gradio import gr
 from webui.ui.reading import class_choices, facts_of, family_of, refiners, size_choices, strength_of
 from webui.workspace.app import App
@@ -37,6 +38,8 @@ class Header:
     """Dropdowns of sizes, one for each tab that has them."""
     lists: list[tuple[Any, Callable[[], Sequence[Any]]]] = field(default_factory=list)
     """Dropdowns of what lies in folders, and what they offer now: asked anew when a page opens."""
+    panels: dict[str, Panels] = field(default_factory=dict)
+    """Those of extensions, by tab."""
 
 
 def header(app: App) -> Header:

@@ -13,17 +13,20 @@ from webui.ui.fields import VARYING
 from webui.ui.head import HeadFirst
 from webui.ui.header import follow_checkpoint, header
 from webui.ui.look import ASSETS, address
+from webui.ui.panels import NO_PANELS
 from webui.ui.quiet_gradio import gr
 from webui.ui.reading import SERVES
 from webui.ui.tabs import TABS, turbo
+from webui.ui.tabs.added import added_tabs
 from webui.ui.taking import reader, taker
 from webui.workspace.app import App
 
 SCRIPTS = (
     "app.js", "follow.js", "pictures.js", "events.js", "compare.js", "stage.js", "queue.js", "extensions.js", *painter.SCRIPTS,
-    "board.js", "folder.js", "send.js", "take.js", "examples.js", "own_options.js", *turbo.SCRIPTS,
+    "board.js", "folder.js", "send.js", "take.js", "examples.js", "option_lines.js", "own_box.js", "own_options.js", "chosen.js",
+    "panels.js", *turbo.SCRIPTS,
 )  # fmt: skip
-SHEETS = ("style.css", "board.css", painter.STYLE, turbo.STYLE)
+SHEETS = ("style.css", "chosen.css", "board.css", painter.STYLE, turbo.STYLE)
 FONTS = ["-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 
@@ -36,14 +39,17 @@ def build(app: App, can_choose: bool = True) -> gr.Blocks:
             for tab in TABS:
                 with gr.Tab(tab.label, id=tab.name, elem_id=f"tab_{tab.name}"):
                     kept[tab.name] = tab.build(app, top)
+            added_tabs(app)
         making = [controls for controls in kept.values() if controls]
         for name, controls in kept.items():
             if controls:
-                taker(name, controls)
+                taker(name, controls, top.panels.get(name, NO_PANELS))
         reader(app)
         values = [top.defaults, *(control for controls in making for control in controls.values())]
         names = [control.elem_id or "defaults" for control in values]
         restored = demo.load(None, values, values, js=f"(...values) => LW.restore({json.dumps(names)}, values)", **IN_PAGE)
+        for panels in top.panels.values():
+            panels.fill(restored.then)
         follow_checkpoint(app, top, making, restored, can_choose)
         for controls in (
             {"defaults": top.defaults},

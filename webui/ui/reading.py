@@ -10,13 +10,12 @@ from typing import Any
 from webui.checkpoints.catalog import Entry
 from webui.checkpoints.labels import names
 from webui.contract.errors import FieldError, WebUIError
-from webui.contract.options import options_of
 from webui.contract.parts import Family
-from webui.contract.registry import Registry
 from webui.engine.plan import depth_checkpoint
 from webui.engine.sizes import enlarge
 from webui.ui import examples
 from webui.ui.fields import VARYING
+from webui.ui.own_facts import own_facts
 from webui.workspace.app import App
 
 
@@ -129,7 +128,8 @@ def facts_of(app: App, title: str = "") -> dict[str, Any]:
     family = family_of(app, title)
     if family is None:
         plain = ["prompt", "negative_prompt", "width", "height"]
-        return {"reads": plain, "tabs": {}, "native": 512, "step": 8, "examples": [], "tries": {}, "live": {}, "own": own(app)}
+        none = {"tabs": {}, "native": 512, "step": 8, "examples": [], "tries": {}, "live": {}}
+        return {"reads": plain, **none, "own": own_facts(app)}
     fields = reads(app, family) | ({"sizes"} if family.sizes else set())
     tabs = {}
     for tab, why in SERVES.items():
@@ -146,24 +146,7 @@ def facts_of(app: App, title: str = "") -> dict[str, Any]:
         "examples": examples.prompts(entry.knows) if served else [],
         "tries": examples.tries(entry, _whole(app)),
         "live": examples.live(_streaming(app)),
-        "own": own(app),
-    }
-
-
-def own(app: App) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """The own options of each sampler and schedule that has any, for script to draw their controls; what is empty left out."""
-    kinds: dict[str, Registry[Any]] = {"sampler": app.parts.samplers, "schedule": app.parts.schedules}
-    rows = {
-        kind: {part.name: [option.to_dict() for option in options_of(part.function)] for part in registry}
-        for kind, registry in kinds.items()
-    }
-    return {
-        kind: {
-            name: [{key: value for key, value in one.items() if value is not None and value not in ("", [])} for one in options]
-            for name, options in parts.items()
-            if options
-        }
-        for kind, parts in rows.items()
+        "own": own_facts(app),
     }
 
 

@@ -11,10 +11,12 @@ from typing import Any
 
 from webui.contract import infotext
 from webui.contract.errors import FieldError, WebUIError
-from webui.contract.request import enlarge_request_from, request_from, request_to_dict
+from webui.contract.request import GenerationRequest, enlarge_request_from, request_from, request_to_dict
 from webui.engine import own_options
+from webui.ui import own_text
 from webui.ui.controls import IN_PAGE, QUIET, Controls
 from webui.ui.fields import ENLARGING, FIELDS, OWN, value_of
+from webui.ui.panels import NO_PANELS, Panels
 from webui.ui.quiet_gradio import gr
 from webui.workspace.app import App
 from webui.workspace.pictures import read_infotext
@@ -33,31 +35,49 @@ def to_json(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: str(value) if name in SEEDS else value for name, value in values.items()}
 
 
-def taker(tab: str, made: Controls) -> None:
-    """The box TAB_take: {"values": fields of a request}. Only controls of those fields change."""
+def taker(tab: str, made: Controls, panels: Panels = NO_PANELS) -> None:
+    """The box TAB_take: {"values": fields of a request}. Only controls of those fields change.
+
+    Args:
+        panels: of the tab; they get what the request says of them.
+    """
     box = _box(f"{tab}_take")
     answer = gr.JSON(None, visible=False)
     table, made_of = (ENLARGING, enlarge_request_from) if tab == "upscale" else (FIELDS, request_from)
-    names = list(made)
+    names, kept = list(made), [made[OWN]] if OWN in made else []
+    carried = own_text.CARRIED if kept else ()
 
     def written(request: Any, name: str) -> Any:
         return table[name].write(getattr(request, name)) if tab == "upscale" else value_of(request, name)
 
-    def take(text: str) -> list[Any]:
+    def take(text: str, *before: str) -> list[Any]:
         try:
             asked = json.loads(text)
-            values = {name: value for name, value in from_json(asked["values"]).items() if name in table}
+            values = {name: value for name, value in from_json(asked["values"]).items() if name in table or name in carried}
             request = made_of(values)
         except WebUIError as error:
             return [{"message": f"These settings were not taken. {error}"}, *[gr.skip()] * len(names)]
         except (ValueError, KeyError, TypeError, AttributeError):
             return [{"message": "These settings cannot be read."}, *[gr.skip()] * len(names)]
-        came = {*values, *(name for name, part in OWN.items() if part in values)}  # another sampler: its own options, or none
-        filled = (written(request, name) if name in came else gr.skip() for name in names)
-        return [{"message": ""}, *filled]
+        filled = {name: written(request, name) if name in values else gr.skip() for name in names}
+        if kept and isinstance(request, GenerationRequest) and (came := _own_of(values, request, panels)):
+            filled[OWN] = own_text.written(came, request.sampler, request.schedule, *before)
+        return [{"message": ""}, *filled.values()]
 
-    filled = box.change(take, box, [answer, *made.values()], **QUIET)
+    filled = box.change(take, [box, *kept], [answer, *made.values()], **QUIET)
+    panels.fill(filled.success)
     filled.success(None, answer, None, js=f"answer => LW.take.taken('{tab}', answer)", **IN_PAGE)
+
+
+def _own_of(values: Mapping[str, Any], request: GenerationRequest, panels: Panels) -> dict[str, Any]:
+    """What comes with these values of what extensions are asked: with another sampler its own options, or none; with all that a
+    picture was made by, its parts, or none. A panel that this tab does not have could not be seen, so it is left out."""
+    came = {name for name in own_text.CARRIED if name in values}
+    came |= {f"{name}_options" for name in ("sampler", "schedule") if name in values}
+    if "steps" in values and "sampler" in values:
+        came |= set(own_text.CARRIED)
+    own = {name: getattr(request, name) for name in came}
+    return own | ({"extras": panels.known(own["extras"])} if "extras" in own else {})
 
 
 def reader(app: App) -> None:

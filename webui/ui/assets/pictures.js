@@ -3,11 +3,13 @@
 (() => {
   const { one, part, address } = LW;
   const lines = new Map(); /* element id -> its line, kept while Gradio builds a tab anew */
+  const takers = new Map(); /* element id -> who is told the name, where it is no box of Gradio's (an option of an extension) */
   const MOST = 50 * 2 ** 20;
 
   const boxOf = id => one(`#${id} textarea, #${id} input`);
   const url = name => address(`api/v1/inputs/${encodeURIComponent(name)}`);
 
+  function put(id, name) { takers.has(id) ? (show(id, name), takers.get(id)(name)) : LW.setBox(id, name); }
   function show(id, name) {
     const line = lines.get(id);
     if (!line) return;
@@ -18,7 +20,7 @@
     one('button', line).hidden = !name;
     if (!name) return img.removeAttribute('src');
     img.alt = `${line.getAttribute('aria-label')}, chosen`;
-    img.onerror = () => { LW.setBox(id, ''); LW.note('That picture is not kept any more'); };
+    img.onerror = () => { put(id, ''); LW.note('That picture is not kept any more'); };
     if (img.src !== url(name)) img.src = url(name);
   }
 
@@ -39,7 +41,7 @@
       const told = await answer.json();
       if (!answer.ok) return LW.stage.say(tab, told.detail.replace(/^Picture/, line.getAttribute('aria-label')));
       LW.stage.say(tab, '');
-      LW.setBox(id, told.name);
+      put(id, told.name);
     } catch { LW.note('Not connected'); } finally { line.classList.remove('busy'); }
   }
 
@@ -63,10 +65,23 @@
     const line = file && [...lines.values()].find(line => line.isConnected && line.offsetParent);
     if (line) { event.preventDefault(); take(line.dataset.picture, file); }
   });
-  LW.actions.forget = b => LW.setBox(lineAt({ target: b }).dataset.picture, '');
+  /* where the focus is on a picture, it is that one's, also where a painter takes all others */
+  document.addEventListener('paste', event => {
+    const line = lineAt({ target: document.activeElement }), file = [...event.clipboardData?.files ?? []].find(file => file.type.startsWith('image/'));
+    if (!line || !file) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    take(line.dataset.picture, file);
+  }, true);
+  LW.actions.forget = b => put(lineAt({ target: b }).dataset.picture, '');
 
   LW.pictures = {
-    mount(root, id) { lines.set(id, one('[data-picture]', root) ?? root); settle(id); },
+    /* taker: is told the name of each picture that is given, "" for none; without one it stands in the box of that id */
+    mount(root, id, taker) {
+      lines.set(id, one('[data-picture]', root) ?? root);
+      if (taker) takers.set(id, taker); else settle(id);
+    },
     show,
+    forget(id) { lines.delete(id); takers.delete(id); },
   };
 })();

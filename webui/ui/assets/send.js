@@ -2,7 +2,7 @@
    with the hires pass. */
 (() => {
   const { address } = LW;
-  const SETTINGS_STAY = new Set(['image', 'mask', 'depth', 'second_image', 'strength', 'checkpoint', 'batch_count', 'batch_size', 'extras']);
+  const SETTINGS_STAY = new Set(['image', 'mask', 'depth', 'second_image', 'strength', 'checkpoint', 'batch_count', 'batch_size']);
   const HIRES = /^hires_/;
   let count = 0;
 

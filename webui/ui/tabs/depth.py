@@ -6,7 +6,7 @@ from typing import Any
 
 from webui.contract.errors import WebUIError
 from webui.contract.request import Request
-from webui.ui import controls, picture_fields
+from webui.ui import chosen, controls, picture_fields
 from webui.ui.board import board
 from webui.ui.controls import IN_PAGE, QUIET, Controls
 from webui.ui.fields import request_of
@@ -40,6 +40,7 @@ def build(app: App, header: Header) -> Controls:
                     made |= controls.batch_fields(NAME)
                 with controls.column("sheet groups"):
                     made |= controls.advanced_fields(NAME)
+                    chosen.extension_groups(NAME, app, header, made)
             actions(NAME, app, header, made, guided, has_picture=True)
         board(NAME, "depth")
     return made

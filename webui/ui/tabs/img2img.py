@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import Image
 
 from webui.contract.request import Request
-from webui.ui import controls, picture_fields
+from webui.ui import chosen, controls, picture_fields
 from webui.ui.board import board
 from webui.ui.controls import Controls
 from webui.ui.header import Header, defaults_of
@@ -44,6 +44,7 @@ def build(app: App, header: Header) -> Controls:
                     picture_fields.folder_group(NAME)
                     made |= controls.told_fields(NAME)
                     made |= controls.advanced_fields(NAME)
+                    chosen.extension_groups(NAME, app, header, made)
             actions(NAME, app, header, made, repaint, has_picture=True)
         board(NAME, "colour", blank="512x512")
     return made

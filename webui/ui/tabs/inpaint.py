@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from webui.contract.request import Request
-from webui.ui import controls, picture_fields
+from webui.ui import chosen, controls, picture_fields
 from webui.ui.board import board
 from webui.ui.controls import Controls
 from webui.ui.header import Header, defaults_of
@@ -40,6 +40,7 @@ def build(app: App, header: Header) -> Controls:
                     made |= picture_fields.extend_fields(NAME)
                     made |= controls.told_fields(NAME)
                     made |= controls.advanced_fields(NAME)
+                    chosen.extension_groups(NAME, app, header, made)
             actions(NAME, app, header, made, repaint, has_picture=True)
         board(NAME, "mask")
     return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webui.ui import controls, picture_fields, stage
+from webui.ui import chosen, controls, picture_fields, stage
 from webui.ui.controls import Controls
 from webui.ui.header import Header, defaults_of
 from webui.ui.hires import hires_again
@@ -35,6 +35,7 @@ def build(app: App, header: Header) -> Controls:
                     made |= picture_fields.hires_fields(NAME, app, header, (made["width"], made["height"]))
                     made |= controls.told_fields(NAME)
                     made |= controls.advanced_fields(NAME)
+                    chosen.extension_groups(NAME, app, header, made)
             actions(NAME, app, header, made)
         stage.stage(NAME)
     hires_again(NAME, app, made)

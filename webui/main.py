@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from webui.api.access import Access
     from webui.contract.parts import Parts
     from webui.plugins import Extension
-    from webui.plugins.installing import Installer
     from webui.workspace.app import App
     from webui.workspace.own import Owns
 
@@ -208,6 +207,7 @@ def build_web(app: App, flags: Flags) -> tuple[FastAPI, Access]:
         no_login=flags.no_login,
         port=flags.port,
         server_name=flags.host or None,
+        allow_remote_extensions=flags.allow_remote_extensions,
     )
     web = build(app, access)
     if not flags.nowebui:
@@ -321,6 +321,7 @@ def run_extensions(flags: Flags) -> int:
     from webui.checkpoints.families import SD1
     from webui.engine.trial import faults
     from webui.plugins.command import Program, run
+    from webui.workspace.installs import installer_of
     from webui.workspace.own import Owns
 
     paths = paths_of(flags)
@@ -331,19 +332,9 @@ def run_extensions(flags: Flags) -> int:
         built_in=built_in,
         tries=lambda parts, name: faults(parts, name, SD1),
         own=lambda parts: Owns(paths.state / "extensions", parts),
-        installer=lambda: installer_of(paths),
+        installer=lambda: installer_of(paths, tuple(name for name, _ in built_in()[1].list_name_plugin())),
     )
     return run(flags.options, program)
-
-
-def installer_of(paths: Paths) -> Installer:
-    """Installs extensions into the data folder."""
-    from webui.plugins.installing import Installer, Places
-
-    places = Places(
-        tuple(paths.extensions), paths.state / "extension-versions", paths.data / "extensions.lock", paths.constraints
-    )
-    return Installer(places, [name for name, _ in built_in()[1].list_name_plugin()])
 
 
 def run_fetch(flags: Flags) -> int:

@@ -156,6 +156,8 @@ class Access:
     is_exposed: bool = False
     """Other machines can reach the page (--listen, --share, --server-name)."""
     port: int = 7860
+    allow_remote_extensions: bool = False
+    """Whoever is logged in may install extensions, which run with the rights of the one who started the program."""
     sessions: Sessions = field(default_factory=Sessions)
     tries: Tries = field(default_factory=Tries)
 
@@ -167,6 +169,23 @@ class Access:
     def is_read_only(self) -> bool:
         """Open to other machines without a login: pictures can be made, but settings and files stay as they are."""
         return self.is_exposed and not self.needs_login
+
+    def install_problem(self, is_forwarded: bool = False) -> str:
+        """Why extensions cannot be installed, updated or removed through the page; "" where they can.
+
+        Args:
+            is_forwarded: the request came through a proxy, so that it may come from anywhere although nothing is open here.
+        """
+        if not (self.is_exposed or is_forwarded) or (self.allow_remote_extensions and self.needs_login):
+            return ""
+        if self.allow_remote_extensions:
+            return (
+                "Others can reach this page without a login, so no extension is installed or removed here. Start it with --auth."
+            )
+        return (
+            "Others can reach this page, so no extension is installed or removed here. Do it in a terminal with webui "
+            "extensions, or start the program with --allow-remote-extensions."
+        )
 
     @property
     def cookie(self) -> str:
@@ -184,6 +203,7 @@ class Access:
         port: int = 7860,
         server_name: str | None = None,
         hosts: Iterable[str] = (),
+        allow_remote_extensions: bool = False,
     ) -> Access:
         """The rules for the flags of the command line.
 
@@ -192,6 +212,7 @@ class Access:
             no_login: the user said that no login is wanted, although others can reach the page.
             server_name: address or name to listen on, which is as open as --listen unless it is loopback.
             hosts: further names under which the page may be asked for, such as that of a reverse proxy.
+            allow_remote_extensions: other machines may install extensions, too, where a login is asked.
 
         Raises:
             StartError: auth is malformed, or it is given together with no_login.
@@ -213,6 +234,7 @@ class Access:
             made_up=made_up,
             is_exposed=is_exposed,
             port=port,
+            allow_remote_extensions=allow_remote_extensions,
         )
 
 

@@ -17,6 +17,7 @@ from webui.contract.errors import (
     CheckpointError,
     DownloadError,
     FieldError,
+    InstallError,
     PluginError,
     RequestError,
     SaveError,
@@ -39,6 +40,7 @@ STATUS: dict[type[WebUIError], int] = {
     DownloadError: 502,
     SaveError: 507,
     PluginError: 500,
+    InstallError: 422,
     StartError: 500,
 }
 """The nearest class above counts: FieldError and MemoryLimitError are RequestErrors, and so on."""

@@ -86,6 +86,7 @@ class Guard:
             return await send({"type": "websocket.close", "code": REFUSED_SOCKET})
         if refusal is not None:
             return await refusal(scope, receive, _with_headers(send))
+        scope["webui.is_forwarded"] = any(name.lower() in FORWARDED or name.lower() == b"via" for name, _ in scope["headers"])
         scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() not in FORWARDED]
         if self.access.hosts.is_tunnel(connection.headers["host"]):  # https ends at the tunnel's far side
             scope["scheme"] = "https" if scope["type"] == "http" else "wss"
@@ -166,6 +167,18 @@ def must_change(access: Access) -> None:
     """Refuse what would change settings, files or checkpoints while strangers have free entry (--no-login)."""
     if access.is_read_only:
         raise HTTPException(403, "Nothing can be changed while the page is open to others without a login. Start it with --auth.")
+
+
+def must_install(access: Access, connection: HTTPConnection) -> None:
+    """Refuse what would install, update or remove an extension where that may be somebody else than who sits here: what is
+    installed runs with the rights of the one who started the program."""
+    if problem := access.install_problem(is_forwarded(connection)):
+        raise HTTPException(403, problem)
+
+
+def is_forwarded(connection: HTTPConnection) -> bool:
+    """Whether a proxy stands between the caller and the guard."""
+    return bool(connection.scope.get("webui.is_forwarded"))
 
 
 def _refuse_site(connection: HTTPConnection, access: Access) -> Response | None:

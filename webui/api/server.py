@@ -9,7 +9,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webui import __version__
-from webui.api import a1111, errors, extensions, files, jobs, live, login, schema
+from webui.api import a1111, errors, extensions, files, installs, jobs, live, login, schema
 from webui.api.access import Access
 from webui.api.guard import Guard
 from webui.workspace.app import App
@@ -43,6 +43,7 @@ def build(app: App, access: Access) -> FastAPI:
     server.include_router(jobs.router(app, access))
     server.include_router(files.router(app, access))
     server.include_router(extensions.router(app, access))
+    server.include_router(installs.router(app, access))
     server.include_router(live.router(app))
     server.include_router(a1111.router(app, access))
     schema.install(server, app.parts)

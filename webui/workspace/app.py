@@ -26,6 +26,7 @@ from webui.workspace import drawing
 from webui.workspace.extensions import ExtensionSwitches
 from webui.workspace.gallery import Gallery
 from webui.workspace.inputs import Inputs, names_in
+from webui.workspace.installs import Installs, installer_of
 from webui.workspace.live import Live
 from webui.workspace.own import Owns
 from webui.workspace.paths import Paths
@@ -58,6 +59,8 @@ class App:
     """What extensions failed in while the program ran."""
     telling: Telling | None = None
     """Tells extensions what happens; None: nobody does."""
+    installs: Installs | None = None
+    """Installs, updates and removes extensions; None: nobody does."""
 
     @property
     def upscalers(self) -> Upscalers:
@@ -125,6 +128,8 @@ class App:
     def close(self) -> None:
         self.live.close()
         self.queue.close()
+        if self.installs:
+            self.installs.close()
         self.checkpoints.close()
         if self.telling:
             self.telling.close()
@@ -191,5 +196,7 @@ def open_app(
         inputs.forget(names_in(job.request for job in queue.jobs()))
     live = Live(checkpoints, parts, queue, inputs)
     switches = ExtensionSwitches(paths.switches_file, extensions_are_off)
-    rest = (owns, plugins, extensions, troubles, telling)
+    running = {one.name for one in extensions}
+    ours = tuple(name for name, _ in plugins.list_name_plugin() if name not in running) if plugins else ()
+    rest = (owns, plugins, extensions, troubles, telling, Installs(installer_of(paths, ours), switches))
     return App(paths, parts, settings, checkpoints, gallery, inputs, shelf, queue, live, switches, *rest)

@@ -42,6 +42,11 @@ class Paths:
         return self.state / "extensions.json"
 
     @property
+    def versions(self) -> Path:
+        """The version before of each installed extension."""
+        return self.state / "extension-versions"
+
+    @property
     def constraints(self) -> Path:
         """The versions of packages that the program was tested with."""
         return self.project / "constraints.txt"

@@ -91,6 +91,113 @@ def unnamed(denoise, network):
     return lambda x, sigma: network.predict(x, sigma, network.sides[0], attention={"nowhere": Identity()})[0]
 """
 
+CONDITIONERS = """
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+
+from webui.contract import File, PartOf, Picture, Range, hookimpl
+from webui.contract.more_parts import Residuals
+from webui.contract.parts import Conditioning
+from webui.engine.controls import shapes
+
+@hookimpl
+def register_preprocessors(register):
+    register("Inverted", inverted, aliases=("negative",))
+
+@hookimpl
+def register_conditioners(register):
+    register("Pushed", pushed, on_request=True)
+    register("Picture push", by_picture, on_request=True, is_shared=True)
+    register("More words", more_words, on_request=True)
+    register("Two rows", two_rows, on_request=True)
+    register("Vector", vector, on_request=True)
+    register("Wide words", wide, on_request=True)
+    register("Raises", raises, on_request=True)
+    register("Nothing", nothing, on_request=True)
+    register("Short", short, on_request=True)
+    register("Odd", odd, on_request=True)
+    register("Late", late, on_request=True)
+
+@dataclass(frozen=True)
+class Push:
+    unet: Any
+    by: float
+    place: tuple = ()
+
+    def __call__(self, x, t, crossattn, vector, added=None):
+        assert x.shape[1] == 4 and (crossattn is None or len(crossattn) == len(x)) and (t.ndim == 0 or len(t) == len(x))
+        maps = [torch.full(shape, self.by) for shape in shapes(self.unet, x)]
+        return Residuals(tuple(maps[:-1]), maps[-1]) if self.by else None
+
+    def seen_through(self, top, left, height, width):
+        return replace(self, place=(top, left, height, width))
+
+def pushed(request, model, negative, inputs, *, by: Annotated[float, Range(-1, 1)] = 0.1, sides: str = "both"):
+    is_asked = sides == "both" or (sides == "negative") == negative
+    return Conditioning(controls=(Push(model.unet, by),) if is_asked else ())
+
+def by_picture(
+    request, model, negative, inputs, *,
+    picture: Annotated[Any, Picture(), "What pushes"] = None,
+    preprocessor: Annotated[Any, PartOf("preprocessors")] = None,
+    model_file: Annotated[Path | None, File("Pushes")] = None,
+):
+    if picture is None:
+        return Conditioning()
+    assert picture.mode == "RGB"
+    seen = picture if preprocessor is None else preprocessor(picture)
+    by = sum(seen.resize((1, 1)).getpixel((0, 0))) / 7650 * (float(model_file.read_text()) if model_file else 1)
+    return Conditioning(controls=(Push(model.unet, by),))
+
+def inverted(image):
+    return image.point(lambda value: 255 - value)
+
+def more_words(request, model, negative, inputs, *, rows: int = 1):
+    return Conditioning(crossattn=torch.full((1, rows, model.family.context_width), 0.5))
+
+def two_rows(request, model, negative, inputs):
+    return Conditioning(crossattn=torch.zeros(1, 2 if negative else 1, model.family.context_width))
+
+def vector(request, model, negative, inputs):
+    return Conditioning(vector=torch.zeros(1, 4))
+
+def wide(request, model, negative, inputs):
+    return Conditioning(crossattn=torch.zeros(1, 1, 7))
+
+def raises(request, model, negative, inputs):
+    raise ValueError("no reason")
+
+def nothing(request, model, negative, inputs):
+    return None
+
+class Cut(Push):
+    def __call__(self, *given):
+        made = super().__call__(*given)
+        return Residuals(made.down[:-1], made.middle)
+
+def short(request, model, negative, inputs):
+    return Conditioning(controls=(Cut(model.unet, 0.1),))
+
+class Answers:
+    def __init__(self, answer):
+        self.answer = answer
+
+    def __call__(self, x, t, crossattn, vector, added=None):
+        return self.answer()
+
+    def seen_through(self, *place):
+        return self
+
+def odd(request, model, negative, inputs):
+    return Conditioning(controls=(Answers(lambda: torch.zeros(1)),))
+
+def late(request, model, negative, inputs):
+    return Conditioning(controls=(Answers(lambda: 1 / 0),))
+"""
+
 
 def write_guiding(data: Path, code: str = GUIDERS, name: str = "guiding") -> None:
     folder = data / "extensions" / name

@@ -6,6 +6,7 @@ skip connections and to the middle.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,9 +20,10 @@ from webui.contract.registry import Registry
 from webui.engine.strangers import called
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Owned:
-    """A conditioner's control: what goes wrong in it is told with the name of its extension."""
+    """A conditioner's control: what goes wrong in it is told with the name of its extension. Equal where the control is the
+    same one, which then is asked once for both sides of guidance."""
 
     control: Control
     registry: Registry[ConditionerPart]
@@ -40,6 +42,12 @@ class Owned:
     def seen_through(self, top: int, left: int, height: int, width: int) -> Control:
         with called(self.registry, self.name):
             return replace(self, control=self.control.seen_through(top, left, height, width))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Owned) and other.control is self.control and other.name == self.name
+
+    def __hash__(self) -> int:
+        return hash((id(self.control), self.name))
 
     def refused(self, what: str) -> PluginError:
         owner = self.registry.owner(self.name)
@@ -76,9 +84,13 @@ class OnSides:
 
 def of_sides(sides: Sequence[Conditioning]) -> tuple[Control, ...]:
     """The controls of several sides of guidance that are asked in one call; one that all have is asked once for all."""
-    every = dict.fromkeys(control for side in sides for control in side.controls)
-    asked = {control: tuple(control in side.controls for side in sides) for control in every}
-    return tuple(control if all(on) else OnSides(control, on) for control, on in asked.items())
+    seen = [Counter[Control]() for _ in sides]
+    asked: dict[tuple[Control, int], list[bool]] = {}
+    for number, side in enumerate(sides):
+        for control in side.controls:  # two equal ones of a side both count
+            seen[number][control] += 1
+            asked.setdefault((control, seen[number][control]), [False] * len(sides))[number] = True
+    return tuple(control if all(on) else OnSides(control, tuple(on)) for (control, _), on in asked.items())
 
 
 def residuals(

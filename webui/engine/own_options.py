@@ -9,7 +9,7 @@ from webui.contract.errors import FieldError, UnknownNameError
 from webui.contract.options import NAMED, Option, checked, options_of, parameters
 from webui.contract.parts import Family, Parts, SamplerPart
 from webui.contract.registry import Registry
-from webui.contract.request import Chosen
+from webui.contract.request import CHOSEN, Chosen, request_from
 from webui.engine.references import References
 from webui.engine.schedules import AUTOMATIC, resolve
 from webui.engine.strangers import OURS
@@ -62,11 +62,10 @@ def of_chosen(
     Raises:
         FieldError: there is none of that name, an option is wrong, or names what is not here, or the family reads no such thing.
     """
-    offered = [part.name for part in registry if getattr(part, "on_request", True)]
     done = list[Chosen]()
     for one in asked:
-        if one.name not in registry or registry[one.name].name not in offered:
-            raise FieldError(field, str(UnknownNameError(registry.kind, one.name, offered)))
+        if not _is_offered(one.name, registry):
+            raise FieldError(field, str(UnknownNameError(registry.kind, one.name, [part.name for part in offered(registry)])))
         part = registry[one.name]
         if field == "conditioners" and family.network != "context":
             raise FieldError(field, f"{family.label} takes no {registry.kind} beside its own. Take {part.name} off.")
@@ -74,6 +73,15 @@ def of_chosen(
         options = {option.name: option for option in options_of(part.function)}
         done.append(Chosen(part.name, {name: references.named(options[name], value, field) for name, value in values.items()}))
     return tuple(done)
+
+
+def offered(registry: Registry[Any]) -> list[Any]:
+    """The parts that a request may name: of conditioners those on request, of others all."""
+    return [part for part in registry if getattr(part, "on_request", True)]
+
+
+def _is_offered(name: str, registry: Registry[Any]) -> bool:
+    return name in registry and registry[name] in offered(registry)
 
 
 def of_script(name: str, given: Mapping[str, Any], references: References) -> tuple[str, dict[str, Any]]:
@@ -94,12 +102,15 @@ def of_script(name: str, given: Mapping[str, Any], references: References) -> tu
     return part.name, {key: references.named(options[key], value, "script_options") for key, value in values.items()}
 
 
-def fitting(values: Mapping[str, Any], parts: Parts) -> tuple[dict[str, Any], list[str]]:
-    """What an infotext says, without the options that the parts of today do not have or take, each with a sentence.
+def fitting(values: Mapping[str, Any], parts: Parts, references: References | None = None) -> tuple[dict[str, Any], list[str]]:
+    """What an infotext says, without the parts that are not here and the options that those of today do not have or take, each
+    with a sentence.
 
     Args:
         values: fields of a request; sampler and schedule by the names that they are registered by, where they are there.
+        references: looks up what options name; None: there are no pictures or files.
     """
+    known_names = references or References(parts)
     fitted, notes = dict(values), list[str]()
     sampler: SamplerPart | None = None
     if str(values.get("sampler", "")) in parts.samplers:
@@ -117,17 +128,34 @@ def fitting(values: Mapping[str, Any], parts: Parts) -> tuple[dict[str, Any], li
         fitted["script"] = parts.scripts[script].name
         chosen["script_options"] = parts.scripts[script]
     for field, part in chosen.items():
-        if part is None or not isinstance(values.get(field), Mapping):
+        if part is not None and isinstance(values.get(field), Mapping):
+            fitted[field], more = _fitting_options(field, part, values[field], known_names)
+            notes += more
+    for field in CHOSEN:
+        if field not in fitted:
             continue
-        fitted[field] = {}
-        known = parameters(part.function)
-        for option, value in values[field].items():
-            try:
-                if option not in NAMED or option not in known:
-                    checked(part.name, options_of(part.function), {option: value}, field)
-                fitted[field][option] = value
-            except FieldError as error:
-                notes.append(f"This option was left out: {error}")
+        kept, registry = list[Chosen](), getattr(parts, field)
+        for one in getattr(request_from({field: fitted[field]}), field):
+            if not _is_offered(one.name, registry):
+                notes.append(f"It was made with the {registry.kind} {one.name[:60]!r}, which is not here, so it is left out.")
+                continue
+            options, more = _fitting_options(field, registry[one.name], one.options, known_names)
+            kept.append(Chosen(registry[one.name].name, options))
+            notes += more
+        fitted[field] = tuple(kept)
+    return fitted, notes
+
+
+def _fitting_options(field: str, part: Any, given: Mapping[str, Any], references: References) -> tuple[dict[str, Any], list[str]]:
+    fitted, notes, known = dict[str, Any](), list[str](), parameters(part.function)
+    options = {option.name: option for option in options_of(part.function)}
+    for name, value in given.items():
+        try:
+            if name not in NAMED or name not in known:
+                checked(part.name, tuple(options.values()), {name: value}, field)
+            fitted[name] = references.named(options[name], value, field) if name in options else value
+        except FieldError as error:
+            notes.append(f"This option was left out: {error}")
     return fitted, notes
 
 

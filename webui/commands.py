@@ -32,7 +32,8 @@ def generate(flags: Flags, open_app: Callable[[], App]) -> int:
     values = {field: value for field, value in flags.request.items() if field not in files}
     if "depth" in files:
         values.setdefault("depth_guided", True)
-    several = request_from(values).pictures > 1
+    request = request_from(values)
+    several = request.pictures > 1 or bool(request.script)
     images = pictures_in(files["image"]) if "image" in files else []
     app = open_app()
     kept = {field: app.inputs.put(file.read_bytes(), field) for field, file in files.items() if field != "image"}
@@ -109,7 +110,7 @@ def write(made: Iterable[Result], app: App, tab: str, output: Path | None, sever
         if output is None:
             print(app.paths.outputs / app.gallery.save(picture, tab, app.settings.now))
             continue
-        path = output if not several else output.with_stem(f"{output.stem}-{number + 1}")
+        path = output if not (several or number) else output.with_stem(f"{output.stem}-{number + 1}")
         write_bytes(path, encoded(picture, path.suffix.lstrip(".").lower() or "png", app.settings.now))
         print(path)
     return 0

@@ -169,6 +169,12 @@ def json_object(text: str) -> dict[str, Any]:
     return value
 
 
+def with_options(text: str) -> tuple[str, dict[str, Any]]:
+    """A name, or a name and its options in JSON: NAME:{"push": 1.2}."""
+    found = re.fullmatch(r"(.+?)\s*:\s*(\{.*\})\s*", text, re.DOTALL)
+    return (found[1].strip(), json_object(found[2])) if found else (name(text), {})
+
+
 def json_list(text: str) -> list[Any]:
     """A list in JSON, or a file that holds one."""
     source = text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from webui.contract.request import FILLS, RESIZE_MODES
-from webui.flag_kinds import Flag, existing, file, json_list, json_object, name, number, one_of, pair, whole, words
+from webui.flag_kinds import Flag, existing, file, json_list, json_object, name, number, one_of, pair, whole, with_options, words
 
 REQUEST = (
     Flag(("--negative", "--negative-prompt", "-n"), "what must not be seen", words, "TEXT", into="negative_prompt"),
@@ -12,6 +12,13 @@ REQUEST = (
     Flag(("--schedule", "--scheduler"), "name of the schedule", name, "NAME"),
     Flag(("--sampler-options",), 'the sampler\'s own options, like {"push": 1.2}', json_object, "JSON"),
     Flag(("--schedule-options",), "the schedule's own", json_object, "JSON"),
+    Flag(
+        ("--script",),
+        'script that makes several requests of this one, like \'X/Y/Z plot:{"x_field": "Steps", "x_values": "5,10"}\'',
+        with_options,
+        "NAME[:JSON]",
+        splits=("script", "script_options"),
+    ),
     Flag(("--steps",), "number of steps", whole(), "N"),
     Flag(("--guidance", "--cfg-scale"), "how closely the picture follows the prompt", number, "X"),
     Flag(("--width", "-W"), "pixels", whole(), "N"),

@@ -134,6 +134,11 @@ def router(app: App, access: Access) -> APIRouter:
         """As samplers, for schedule_options. Automatic stands for one of them."""
         return [part_row(part) for part in app.parts.schedules]
 
+    @routes.get("/scripts")
+    def scripts() -> list[dict[str, Any]]:
+        """As samplers, for script and script_options. Those that run unasked where their mark stands in the prompt are told."""
+        return [part_row(part) | {"runs_unasked": part.when is not None} for part in app.parts.scripts]
+
     @routes.get("/checkpoints")
     def checkpoints() -> list[dict[str, Any]]:
         return [checkpoint_row(app, entry) for entry in app.checkpoints.entries()]

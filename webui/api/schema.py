@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic import TypeAdapter
 
+from webui.contract.more_parts import ScriptPart
 from webui.contract.options import NAMED, options_of, parameters
 from webui.contract.parts import Parts, SamplerPart, SchedulePart
 from webui.contract.registry import Registry
-from webui.contract.request import GenerationRequest
+from webui.contract.request import CHOSEN, GenerationRequest
 
 PATH = "/api/v1/jobs"
 
 
-def part_row(part: SamplerPart | SchedulePart) -> dict[str, Any]:
-    """A sampler or schedule with its own options."""
+def part_row(part: SamplerPart | SchedulePart | ScriptPart) -> dict[str, Any]:
+    """A sampler, schedule or script with its own options."""
     return {"name": part.name, "aliases": list(part.aliases), "options": [one.to_dict() for one in options_of(part.function)]}
 
 
 def request_schema(parts: Parts) -> dict[str, Any]:
-    """The fields of a GenerationRequest; sampler_options and schedule_options are one of those that a part here has."""
+    """The fields of a GenerationRequest; sampler_options, schedule_options and script_options are those that a part here has."""
     made = TypeAdapter(GenerationRequest).json_schema()
-    boxes = made.pop("$defs", {}).get("Box", {})
-    made["properties"]["boxes"] |= {"items": boxes}
-    for field, registry in (("sampler_options", parts.samplers), ("schedule_options", parts.schedules)):
+    defined = made.pop("$defs", {})
+    made["properties"]["boxes"] |= {"items": defined["Box"]}
+    for field in CHOSEN:
+        made["properties"][field] |= {"items": {"anyOf": [{"type": "string"}, *_chosen(getattr(parts, field))]}}
+    registries: dict[str, Registry[Any]] = {"sampler": parts.samplers, "schedule": parts.schedules, "script": parts.scripts}
+    for field, registry in ((f"{name}_options", registry) for name, registry in registries.items()):
         made["properties"][field] |= {"anyOf": list(_of_parts(registry)), "default": {}}
     return made
 
@@ -39,6 +43,15 @@ def _of_parts(registry: Registry[Any]) -> list[dict[str, Any]]:
         if properties:
             rows.append({"title": part.name, "type": "object", "properties": properties, "additionalProperties": False})
     return rows
+
+
+def _chosen(registry: Registry[Any]) -> Iterator[dict[str, Any]]:
+    """Parts that a request names beside its sampler and schedule, each with its own options."""
+    for part in registry:
+        if getattr(part, "on_request", True):
+            options = {"type": "object", "properties": {one.name: one.schema() for one in options_of(part.function)}}
+            properties = {"name": {"const": part.name}, "options": options | {"additionalProperties": False}}
+            yield {"title": part.name, "type": "object", "properties": properties, "required": ["name"]}
 
 
 def install(server: FastAPI, parts: Parts) -> None:

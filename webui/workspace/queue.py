@@ -307,7 +307,9 @@ class JobQueue:
         with self._changed:
             if self._closing and state == "interrupted":
                 return  # stays "running" on the disk: the next start takes it up
-            self._end(replace(self._jobs[job.id], error_kind=kind), state, words)
+            known = self._jobs[job.id]
+            pictures = len(known.images) if state == "finished" else known.pictures  # a script may make others than it said
+            self._end(replace(known, error_kind=kind, pictures=pictures), state, words)
 
     def _kept(self, job: Job) -> Kept:
         """The pictures that a job, taken up again, has on the disk."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from webui.api.a1111.options import OF_REQUEST, Override, override, renamed
 from webui.contract.errors import FieldError, UnknownNameError
+from webui.contract.options import checked, options_of
 from webui.contract.parts import Parts
 from webui.contract.registry import Registry
 from webui.contract.request import GenerationRequest, request_from
@@ -59,7 +60,8 @@ class Shared(BaseModel):
     disable_extra_networks: bool | None = None
     comments: dict[str, Any] | None = None
     script_name: str | None = None
-    script_args: list[Any] | None = None
+    script_args: list[Any] | dict[str, Any] | None = None
+    """Values of the script's options in the order of /sdapi/v1/script-info; beyond the convention also by name."""
     alwayson_scripts: dict[str, Any] | None = None
     send_images: bool | None = None
     save_images: bool | None = None
@@ -130,8 +132,7 @@ NOT_YET = {
     "restore_faces": "face restoration",
     "tiling": "tiling",
     "styles": "style presets",
-    "script_name": "scripts",
-    "alwayson_scripts": "scripts",
+    "alwayson_scripts": "always-on scripts of another program",
     "s_min_uncond": "skipping the negative prompt (NGMS)",
     "infotext": "filling in a request from infotext",
 }
@@ -180,7 +181,7 @@ def ordered(app: App, body: Shared, more: Mapping[str, Any], theirs: Mapping[str
     sampler, schedule = names(app.parts, body.sampler_name or body.sampler_index or "", body.scheduler or "")
     values |= {"sampler": sampler, "schedule": schedule}
     options = {**(body.sampler_options or {}), **_churn(app, body, sampler, values.get("checkpoint", ""))}
-    own = {"sampler_options": options, "schedule_options": body.schedule_options or {}}
+    own = {"sampler_options": options, "schedule_options": body.schedule_options or {}, **scripted(app.parts, body)}
     try:
         request = request_from(values | own | dict(more))
     except FieldError as error:
@@ -210,6 +211,27 @@ def hires(parts: Parts, body: Txt2Img) -> dict[str, Any]:
     elif not (values.get("hires_width") or values.get("hires_height")):
         values.setdefault("hires_scale", 2.0)
     return values
+
+
+def scripted(parts: Parts, body: Shared) -> dict[str, Any]:
+    """The script that a body names, with its options.
+
+    Raises:
+        FieldError: there is none of that name, or script_args are not what it takes.
+    """
+    if body.script_name in NOTHING:
+        return {}
+    name = str(body.script_name)
+    if name not in parts.scripts:
+        raise FieldError("script_name", f"script_name: {UnknownNameError('script', name[:80], parts.scripts.names())}")
+    part, given = parts.scripts[name], body.script_args or {}
+    options = options_of(part.function)
+    if isinstance(given, list):
+        if len(given) > len(options):
+            takes = ", ".join(option.name for option in options) or "none"
+            raise FieldError("script_args", f"{part.name} has {len(options)} arguments ({takes}), and {len(given)} came.")
+        given = {option.name: value for option, value in zip(options, given, strict=False)}
+    return {"script": part.name, "script_options": checked(part.name, options, given, "script_args")}
 
 
 def _refuse_later(body: Shared) -> None:

@@ -14,6 +14,8 @@ from webui.api.guard import must_change
 from webui.api.pictures import picture_bytes
 from webui.checkpoints.catalog import Entry
 from webui.contract import infotext
+from webui.contract.more_parts import ScriptPart
+from webui.contract.options import options_of
 from webui.engine.resizing import LATENT_MODES
 from webui.workspace.app import App
 from webui.workspace.pictures import read_infotext
@@ -25,7 +27,6 @@ EMPTY_LISTS = (
     "loras",
     "hypernetworks",
     "prompt-styles",
-    "script-info",
 )
 """What the convention lists and this program has none of yet."""
 
@@ -81,7 +82,13 @@ def router(app: App, access: Access) -> APIRouter:
 
     @routes.get("/scripts")
     def scripts() -> dict[str, list[str]]:
-        return {"txt2img": [], "img2img": []}
+        titles = [part.name.lower() for part in app.parts.scripts]
+        return {"txt2img": titles, "img2img": titles}
+
+    @routes.get("/script-info")
+    def script_info() -> list[dict[str, Any]]:
+        """Each twice, as the convention has it: for txt2img and for img2img. script_args are in the order of args."""
+        return [script_row(part, is_img2img) for part in app.parts.scripts for is_img2img in (False, True)]
 
     @routes.get("/cmd-flags")
     def flags() -> dict[str, Any]:
@@ -124,6 +131,22 @@ def router(app: App, access: Access) -> APIRouter:
     for name in EMPTY_LISTS:
         routes.add_api_route(f"/{name}", nothing, name=name)
     return routes
+
+
+def script_row(part: ScriptPart, is_img2img: bool) -> dict[str, Any]:
+    """A script as the convention lists it, with what it takes as script_args."""
+    args = [
+        {
+            "label": option.label,
+            "value": option.default,
+            "minimum": option.low,
+            "maximum": option.high,
+            "step": option.step,
+            "choices": list(option.choices) or None,
+        }
+        for option in options_of(part.function)
+    ]
+    return {"name": part.name.lower(), "is_alwayson": part.when is not None, "is_img2img": is_img2img, "args": args}
 
 
 def model_row(app: App, entry: Entry) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from webui.contract.errors import PluginError, UnknownNameError
@@ -26,6 +26,11 @@ class Registry(Generic[T]):
         self._parts: dict[str, T] = {}
         self._owners: dict[str, str] = {}
         self._names: dict[str, str] = {}
+        self._reserved: frozenset[str] = frozenset()
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """Names that mean something else in the program, so that no part can have them."""
+        self._reserved |= {name.casefold() for name in names}
 
     def add(self, part: T, owner: str) -> None:
         """Add a part that the plugin `owner` offers.
@@ -35,6 +40,10 @@ class Registry(Generic[T]):
         """
         names = (part.name, *part.aliases)
         for name in names:
+            if name.casefold() in self._reserved:
+                raise PluginError(
+                    f"{owner} offers a {self.kind} called {name!r}, but that is one of the program's own. Give it another name."
+                )
             taken = self._names.get(name.casefold())
             if taken is not None:
                 raise PluginError(

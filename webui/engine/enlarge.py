@@ -14,6 +14,7 @@ from webui.checkpoints.catalog import Entry
 from webui.checkpoints.manager import Checkpoints
 from webui.contract import infotext
 from webui.contract.errors import FieldError
+from webui.contract.more_parts import UpscalerPart
 from webui.contract.parts import Parts
 from webui.contract.request import EnlargeRequest, GenerationRequest
 from webui.contract.result import EnlargedImage, Progress
@@ -43,21 +44,21 @@ def complete(request: EnlargeRequest, checkpoints: Checkpoints, parts: Parts, pi
     image = pictures(request.image)
     growth(request, image.size)
     for name in filter(None, (request.upscaler, request.second_upscaler)):
-        found = named(name, checkpoints)
+        found = named(name, checkpoints, parts)
         if isinstance(found, Entry):
             plan.plan(asked_of(found, drawing(request)), checkpoints, parts, lambda _: image)
     return replace(
         request,
-        upscaler=_name(request.upscaler or "Lanczos", checkpoints),
-        second_upscaler=_name(request.second_upscaler, checkpoints) if request.second_upscaler else "",
+        upscaler=_name(request.upscaler or "Lanczos", checkpoints, parts),
+        second_upscaler=_name(request.second_upscaler, checkpoints, parts) if request.second_upscaler else "",
         seed=secrets.randbelow(2**32) if request.seed < 0 else request.seed,
     )
 
 
-def _name(name: str, checkpoints: Checkpoints) -> str:
-    """As the filters spell it; files and checkpoints are named as they were."""
-    found = named(name, checkpoints)
-    return found.name if isinstance(found, upscale.Filter) else name
+def _name(name: str, checkpoints: Checkpoints, parts: Parts) -> str:
+    """As the filters and extensions spell it; files and checkpoints are named as they were."""
+    found = named(name, checkpoints, parts)
+    return found.name if isinstance(found, upscale.Filter | UpscalerPart) else name
 
 
 def growth(request: EnlargeRequest, size: tuple[int, int]) -> Enlargement:
@@ -106,7 +107,7 @@ def _by(
     def draw(wish: GenerationRequest, small: Image.Image) -> Image.Image:
         return next(generate(wish, checkpoints, parts, observer, pictures=lambda _: small)).image
 
-    way = upscaler(name, checkpoints, drawing(request), draw)
+    way = upscaler(name, checkpoints, parts, drawing(request), draw)
     tiles = upscale.Tiles(request.tile, request.tile_overlap)
 
     def told(done: int, of: int) -> None:

@@ -1,4 +1,4 @@
-"""Upscalers by name: filters, files of networks, and checkpoints that enlarge. And a picture enlarged as it was asked."""
+"""Upscalers by name: filters, those of extensions, files of networks, checkpoints that enlarge. And a picture made so."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from webui.checkpoints.catalog import Entry
 from webui.checkpoints.manager import Checkpoints
 from webui.checkpoints.upscalers import UpscalerEntry
 from webui.contract.errors import CheckpointReadError, UnknownNameError
+from webui.contract.more_parts import UpscalerPart
+from webui.contract.parts import Parts
 from webui.contract.request import GenerationRequest
-from webui.engine.upscale import BUILT_IN, Drawing, Filter, Upscaler
+from webui.engine.strangers import called, picture_of
+from webui.engine.upscale import BUILT_IN, Drawing, Filter, Function, Upscaler
 
 Draw = Callable[[GenerationRequest, Image.Image], Image.Image]
 """(request, its image) -> what the request draws of it"""
 
 
-def names(checkpoints: Checkpoints) -> list[str]:
+def names(checkpoints: Checkpoints, parts: Parts) -> list[str]:
     """All that can be chosen, Lanczos first. Reads the headers of new files."""
     filters = sorted((one.name for one in BUILT_IN), key=lambda name: name != "Lanczos")
     files = [_file_name(entry, checkpoints) for entry in checkpoints.upscalers.entries() if not entry.error]
-    return [*filters, *files, *(entry.title for entry in _drawing(checkpoints))]
+    return [*filters, *parts.upscalers.names(), *files, *(entry.title for entry in _drawing(checkpoints))]
 
 
-def named(name: str, checkpoints: Checkpoints) -> Filter | UpscalerEntry | Entry:
-    """What is called so: a filter, a file (title, file name or stem), a checkpoint that enlarges (title, file name or stem).
+def named(name: str, checkpoints: Checkpoints, parts: Parts) -> Filter | UpscalerPart | UpscalerEntry | Entry:
+    """What is called so: a filter, an extension's (by alias too), a file or checkpoint that enlarges (by title, file name, stem).
 
     Raises:
         UnknownNameError: nothing is.
@@ -37,6 +40,8 @@ def named(name: str, checkpoints: Checkpoints) -> Filter | UpscalerEntry | Entry
     for one in BUILT_IN:
         if one.name.casefold() == wanted:
             return one
+    if name in parts.upscalers:
+        return parts.upscalers[name]
     if any(name in (entry.title, entry.path.name, entry.name) for entry in checkpoints.upscalers.entries()):
         found = checkpoints.upscalers.find(name)
         if found.error:
@@ -45,10 +50,10 @@ def named(name: str, checkpoints: Checkpoints) -> Filter | UpscalerEntry | Entry
     for entry in _drawing(checkpoints):
         if name in (entry.title, entry.path.name, entry.name):
             return entry
-    raise UnknownNameError("upscaler", name, names(checkpoints))
+    raise UnknownNameError("upscaler", name, names(checkpoints, parts))
 
 
-def upscaler(name: str, checkpoints: Checkpoints, wish: GenerationRequest, draw: Draw) -> Upscaler:
+def upscaler(name: str, checkpoints: Checkpoints, parts: Parts, wish: GenerationRequest, draw: Draw) -> Upscaler:
     """The upscaler of a name, ready to run.
 
     Args:
@@ -58,14 +63,27 @@ def upscaler(name: str, checkpoints: Checkpoints, wish: GenerationRequest, draw:
     Raises:
         As named.
     """
-    found = named(name, checkpoints)
+    found = named(name, checkpoints, parts)
     if isinstance(found, Filter):
         return found
+    if isinstance(found, UpscalerPart):
+        return Function(found.name, lambda image, scale: answered(found, image, scale, parts))
     if isinstance(found, UpscalerEntry):
         return checkpoints.upscalers.load(found)
     assert found.family is not None
     asked = asked_of(found, wish)
     return Drawing(found.name, found.family.enlarges, lambda image: draw(asked, image))
+
+
+def answered(part: UpscalerPart, image: Image.Image, scale: float, parts: Parts) -> Image.Image:
+    """What an extension's upscaler makes of a picture (RGB), which it may change as it likes.
+
+    Raises:
+        PluginError: it raised, or answered no picture of about that size.
+    """
+    with called(parts.upscalers, part.name):
+        answer = part.function(image.copy(), scale)
+    return picture_of(answer, image.size, scale, parts.upscalers, part.name)
 
 
 def asked_of(entry: Entry, wish: GenerationRequest) -> GenerationRequest:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from webui.checkpoints.manager import Checkpoints
 from webui.checkpoints.model import Model
+from webui.contract.parts import Parts
 from webui.contract.request import GenerationRequest
 from webui.contract.result import CheckpointName
 from webui.engine import upscale
@@ -50,6 +51,7 @@ class Repainting:
         before: Sequence[Painted],
         model: Model,
         checkpoints: Checkpoints,
+        parts: Parts,
         draw: Draw,
         should_stop: Callable[[], bool],
         tiles: Tiles,
@@ -69,7 +71,7 @@ class Repainting:
             wish = GenerationRequest(
                 prompt=self.request.prompt, negative_prompt=self.request.negative_prompt, seed=seed, tile=self.request.tile
             )
-            way = upscaler(name, checkpoints, wish, draw)
+            way = upscaler(name, checkpoints, parts, wish, draw)
             images.append(
                 upscale.enlarged(
                     one.image().convert("RGB"), way, self.growth, upscale.Tiles(self.request.tile), should_stop=should_stop

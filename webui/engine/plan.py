@@ -210,7 +210,7 @@ def _with_hires(
         hires_schedule=_schedule(done.hires_schedule, parts) if done.hires_schedule else "",
     )
     if done.hires_upscaler not in LATENT_MODES:
-        named(done.hires_upscaler, checkpoints)
+        named(done.hires_upscaler, checkpoints, parts)
     elif not fit.has_same_latents(family, other):
         raise FieldError("hires_upscaler", f"{other.label} has other latents than {family.label}. Choose another upscaler.")
     return done, tuple(note for note in (hires(done).note,) if note)

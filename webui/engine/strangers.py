@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from webui.contract.errors import Interrupted, PluginError, WebUIError
@@ -35,6 +36,29 @@ def called(registry: Registry[Any], name: str) -> Iterator[None]:
             f"The extension {owner} failed in its {registry.kind} {registry[name].name!r} ({type(error).__name__}: {error}). "
             f"Choose another {registry.kind}, or switch the extension off."
         ) from error
+
+
+def picture_of(answer: Any, size: tuple[int, int], scale: float, registry: Registry[Any], name: str) -> Image.Image:
+    """What an upscaler answered, as RGB.
+
+    Args:
+        size: (width, height) of the picture that it was given. scale: how many times as large it was asked for.
+
+    Raises:
+        PluginError: it is no picture, or one that is smaller, or less than half or more than twice as large as asked.
+    """
+    wanted = tuple(side * scale for side in size)
+    if isinstance(answer, Image.Image):
+        if all(max(side, want / 2) <= got <= want * 2 + 1 for side, want, got in zip(size, wanted, answer.size, strict=True)):
+            with called(registry, name):
+                return answer.convert("RGB")
+        seen = "a picture of {} x {}".format(*answer.size)
+    else:
+        seen = f"a {type(answer).__name__}"
+    raise PluginError(
+        f"The extension {registry.owner(name)} answered {seen} in its {registry.kind} {registry[name].name!r}, where a picture "
+        f"of about {round(wanted[0])} x {round(wanted[1])} is due. Choose another {registry.kind}."
+    )
 
 
 def latents_of(answer: Any, x: Tensor, registry: Registry[Any], name: str) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from webui.contract.errors import FieldError
+from webui.contract.errors import FieldError, Interrupted
 from webui.engine.masks import filled
 from webui.engine.sizes import Enlargement, Size
 from webui.engine.tiling import Told, run_tiles
@@ -24,6 +24,8 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 MEMORY = 512 * 2**20
 """Bytes that a tile may take while it runs, where the caller does not know better."""
 PASSES = 3
+MOST_SCALE = 8.0
+"""That a Function is asked for at once."""
 SMALLEST_TILE = 32
 
 
@@ -73,7 +75,16 @@ class Drawing:
     """Pixels of a side of what it draws."""
 
 
-Upscaler = Filter | Network | Drawing
+@dataclass(frozen=True)
+class Function:
+    """An upscaler that takes any scale."""
+
+    name: str
+    run: Callable[[Image.Image, float], Image.Image]
+    """(picture RGB, scale 1 to MOST_SCALE) -> a picture RGB that is no smaller, and about scale times as large"""
+
+
+Upscaler = Filter | Network | Drawing | Function
 
 
 @dataclass(frozen=True)
@@ -125,6 +136,8 @@ def enlarged(
     if isinstance(upscaler, Filter):
         way = Image.Resampling.LANCZOS if upscaler.filter is None else upscaler.filter  # NEAREST is 0
         grown = _to_size(image, target.scaled, way)
+    elif isinstance(upscaler, Function):
+        grown = _to_size(by_function(image, upscaler, target.scaled, told, should_stop), target.scaled, Image.Resampling.LANCZOS)
     else:
         grown = image
         for turn in range(PASSES):
@@ -151,6 +164,32 @@ def _covers(size: Size, wanted: Size) -> bool:
 
 def _to_size(image: Image.Image, size: Size, resampling: Image.Resampling) -> Image.Image:
     return image.copy() if image.size == size else image.resize(size, resampling)
+
+
+def by_function(
+    image: Image.Image,
+    upscaler: Function,
+    wanted: Size,
+    told: Told | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Image.Image:
+    """A picture (RGB) at least as large as wanted, or as large as PASSES make it.
+
+    Raises:
+        Interrupted: the user wants to stop; asked before each pass.
+    """
+    grown = image
+    for turn in range(PASSES):
+        if _covers(grown.size, wanted):
+            break
+        if should_stop and should_stop():
+            raise Interrupted
+        grown = upscaler.run(grown, min(MOST_SCALE, max(wanted[0] / grown.width, wanted[1] / grown.height)))
+        if told:
+            told(turn + 1, PASSES)
+    if told:
+        told(PASSES, PASSES)
+    return grown
 
 
 def by_network(

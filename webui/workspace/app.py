@@ -88,7 +88,7 @@ class App:
 
     def upscaler_names(self) -> list[str]:
         """All upscalers that can be used, Lanczos first; upscalers.entries() has the files that cannot, with their reasons."""
-        return enlarging.names(self.checkpoints)
+        return enlarging.names(self.checkpoints, self.parts)
 
     def hires_upscaler_names(self) -> list[str]:
         """For hires fix, which also enlarges latents: Latent first."""

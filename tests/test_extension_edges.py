@@ -1,0 +1,163 @@
+"""What extensions add around the picture: upscalers, readers of pictures, routes, commands. And what happens when those break."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.test_plugins import extension
+from webui.contract.errors import PluginError, UnknownNameError
+from webui.contract.request import EnlargeRequest, GenerationRequest
+from webui.testing import program
+from webui.workspace.app import App
+from webui.workspace.jobs import Job
+
+HEAD = "from webui.contract import hookimpl\nfrom PIL import Image\n\n"
+
+
+@contextmanager
+def extended(folder: Path, code: str, takes_jobs: bool = True) -> Iterator[App]:
+    """The program with an extension of that code."""
+    extension(folder, "mine", HEAD + code)
+    with program(folder / "extensions" / "mine", takes_jobs=takes_jobs) as app:
+        yield app
+
+
+# ---------------------------------------------------------------- upscalers
+
+UPSCALERS = """
+scales = []
+
+@hookimpl
+def register_upscalers(register):
+    register("Mirror", mirror, aliases=("mirrored",))
+    register("Twice", lambda image, scale: image.resize((image.width * 2, image.height * 2), 0))
+    register("Raises", lambda image, scale: 1 / 0)
+    register("Text", lambda image, scale: "done")
+    register("Small", lambda image, scale: image.resize((3, 3)))
+    register("Large", lambda image, scale: image.resize((image.width * 5, image.height * 5)))
+    register("Grey", lambda image, scale: image.convert("L").resize((image.width * 2, image.height * 2)))
+    register("Paints", paints)
+
+def mirror(image, scale):
+    scales.append((image.mode, image.size, scale))
+    return image.resize((round(image.width * scale), round(image.height * scale)), 0).transpose(0)
+
+def paints(image, scale):
+    image.paste("black", (0, 0, *image.size))
+    return image.resize((image.width * 2, image.height * 2))
+"""
+
+
+@pytest.fixture(scope="module")
+def upscaling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    with extended(tmp_path_factory.mktemp("upscaling"), UPSCALERS) as app:
+        yield app
+
+
+def scales(app: App) -> list[Any]:
+    return app.parts.upscalers["Mirror"].function.__globals__["scales"]
+
+
+def noise(width: int, height: int, mode: str = "RGB") -> Image.Image:
+    values = np.random.default_rng(0).integers(0, 256, (height, width, len(mode)), dtype=np.uint8)
+    return Image.fromarray(values, mode)
+
+
+def enlarged(app: App, image: Image.Image, **fields: Any) -> Job:
+    asked = EnlargeRequest(image=app.inputs.put(image), **fields)
+    return app.queue.wait(app.queue.submit(asked, tab="upscale").id, 60)
+
+
+def picture(app: App, job: Job) -> Image.Image:
+    assert job.state == "finished", job.error
+    return Image.open(app.paths.outputs / job.images[0].path)
+
+
+def test_an_upscaler_stands_in_every_menu_and_enlarges(upscaling: App) -> None:
+    assert upscaling.upscaler_names()[:4] == ["Lanczos", "None", "Nearest", "Mirror"]
+    assert "Mirror" in upscaling.hires_upscaler_names()
+    image = noise(20, 10)
+    job = enlarged(upscaling, image, upscaler="MIRRORED", scale=2.0)
+    assert (np.array(picture(upscaling, job)) == np.array(image.resize((40, 20), 0).transpose(0))).all()
+    assert job.request.upscaler == "Mirror" and "Postprocess upscaler: Mirror" in job.images[0].infotext  # type: ignore[union-attr]
+
+
+def test_a_large_factor_is_asked_for_in_turns_and_a_small_one_not_at_all(upscaling: App) -> None:
+    scales(upscaling).clear()
+    assert picture(upscaling, enlarged(upscaling, noise(10, 7), upscaler="Mirror", width=200, height=140)).size == (
+        200,
+        140,
+    )
+    assert scales(upscaling) == [("RGB", (10, 7), 8.0), ("RGB", (80, 56), 2.5)]
+    scales(upscaling).clear()
+    assert picture(upscaling, enlarged(upscaling, noise(10, 8), upscaler="Mirror", width=5, height=4)).size == (5, 4)
+    assert scales(upscaling) == []
+
+
+def test_one_that_knows_only_twice_comes_to_the_asked_size(upscaling: App) -> None:
+    assert picture(upscaling, enlarged(upscaling, noise(10, 7), upscaler="Twice", scale=3.0)).size == (30, 21)
+    assert picture(upscaling, enlarged(upscaling, noise(10, 7), upscaler="Grey", scale=2.0)).mode == "RGB"
+
+
+def test_transparency_stays(upscaling: App) -> None:
+    image = noise(8, 8, "RGBA")
+    image.putalpha(Image.new("L", (8, 8), 77))
+    made = picture(upscaling, enlarged(upscaling, image, upscaler="Twice", scale=2.0))
+    assert made.mode == "RGBA" and made.getchannel("A").getextrema() == (77, 77)
+
+
+def test_two_can_be_mixed(upscaling: App) -> None:
+    image = noise(8, 8)
+    job = enlarged(upscaling, image, upscaler="Nearest", second_upscaler="Mirror", second_share=1.0, scale=2.0)
+    assert (np.array(picture(upscaling, job)) == np.array(image.resize((16, 16), 0).transpose(0))).all()
+
+
+def test_the_picture_that_it_is_given_is_its_own(upscaling: App) -> None:
+    """Painting it black leaves the user's picture, and what a second upscaler sees, as they were."""
+    image = noise(8, 8)
+    job = enlarged(upscaling, image, upscaler="Paints", second_upscaler="Nearest", second_share=1.0, scale=2.0)
+    assert (np.array(picture(upscaling, job)) == np.array(image.resize((16, 16), 0))).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("Raises", "The extension mine failed in its upscaler 'Raises' (ZeroDivisionError: division by zero). Choose another"),
+        ("Text", "The extension mine answered a str in its upscaler 'Text', where a picture of about 20 x 16 is due."),
+        ("Small", "answered a picture of 3 x 3 in its upscaler 'Small'"),
+        ("Large", "answered a picture of 50 x 40 in its upscaler 'Large'"),
+    ],
+)
+def test_what_goes_wrong_in_one_ends_that_job_with_the_extensions_name(upscaling: App, name: str, says: str) -> None:
+    job = enlarged(upscaling, noise(10, 8), upscaler=name, scale=2.0)
+    assert (job.state, job.error_kind) == ("failed", "PluginError") and says in job.error
+    assert enlarged(upscaling, noise(10, 8), scale=2.0).state == "finished"
+
+
+def test_hires_fix_repaints_what_it_enlarged(upscaling: App) -> None:
+    scales(upscaling).clear()
+    asked = GenerationRequest(prompt="a red cube", checkpoint="pocket", steps=2, seed=1)
+    request = replace(asked, hires_upscaler="Mirror", hires_scale=1.5, hires_steps=1)
+    job = upscaling.queue.wait(upscaling.queue.submit(request).id, 60)
+    assert picture(upscaling, job).size == (192, 192) and "Hires upscaler: Mirror" in job.images[0].infotext
+    assert scales(upscaling) == [("RGB", (128, 128), 1.5)]
+
+
+@pytest.mark.parametrize("name", ["Lanczos", "none", "Latent (nearest)"])
+def test_the_names_of_the_programs_own_are_taken(tmp_path: Path, name: str) -> None:
+    code = f"@hookimpl\ndef register_upscalers(register):\n    register({name!r}, lambda image, scale: image)\n"
+    with pytest.raises(PluginError, match="is one of the program's own"), extended(tmp_path, code):
+        pass
+
+
+def test_an_upscaler_that_is_gone_is_told(upscaling: App) -> None:
+    with pytest.raises(UnknownNameError, match=r"No upscaler is called 'Miror'\. Did you mean 'Mirror'"):
+        enlarged(upscaling, noise(4, 4), upscaler="Miror")

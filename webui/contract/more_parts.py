@@ -57,6 +57,11 @@ class Network(Protocol):
     def sides(self) -> tuple[Conditioning, Conditioning]:
         """(positive, negative) of the request."""
 
+    @property
+    def place(self) -> tuple[float, float, float, float]:
+        """(x, y, width, height) of what x is a part of, in shares of the whole picture: (0, 0, 1, 1), but of a large one that is
+        drawn in tiles the tile's."""
+
     def condition(self, request: GenerationRequest) -> tuple[Conditioning, Conditioning]:
         """Both sides of another request (dataclasses.replace of `request`), for the same canvas. Costs the text encoder: once a
         job, not once a step."""

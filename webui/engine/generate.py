@@ -161,7 +161,8 @@ def sample(
         def seen(sides: Sides) -> Sides:
             return seen_through(window, sides[0]), seen_through(window, sides[1])
 
-        return guided(request, model, table, seen(whole), lambda asked: seen(conditioned(asked)), share.together, known)
+        place = window.share_of(*walk.x.shape[-2:])
+        return guided(request, model, table, seen(whole), lambda asked: seen(conditioned(asked)), share.together, known, place)
 
     denoise = in_windows(through, walk.x, tiles.latents(model.family), observer.should_stop) if tiles.network else through()
     if walk.original is not None and walk.strength is not None:

@@ -24,6 +24,9 @@ from webui.engine.table import NoiseTable
 
 Condition = Callable[[GenerationRequest], Sides]
 """Both sides of another request, for the same pictures and the same window"""
+Place = tuple[float, float, float, float]
+"""(x, y, width, height) in shares of the picture"""
+EVERYWHERE: Place = (0.0, 0.0, 1.0, 1.0)
 _swapping = Lock()
 """Held while attention processors are others than usual."""
 
@@ -36,6 +39,7 @@ def guided(
     condition: Condition,
     pictures: int,
     references: References,
+    place: Place = EVERYWHERE,
 ) -> Denoise:
     """The denoiser of a batch: classifier-free guidance, and the request's guiders around it.
 
@@ -45,11 +49,12 @@ def guided(
     Args:
         sides: of `request`.
         pictures: of the batch.
+        place: of what is drawn, in the whole picture.
     """
     if not request.guiders:
         return guide(model, table, *sides, request.guidance or 0, pictures)
     if model.device.type != "cpu" or pictures == 1:
-        return _guided(Asked(request, model, table, sides, condition), pictures, references)
+        return _guided(Asked(request, model, table, sides, condition, place), pictures, references)
 
     def alone(i: int) -> Denoise:
         own = (of_picture(sides[0], i), of_picture(sides[1], i))
@@ -58,7 +63,7 @@ def guided(
             positive, negative = condition(other)
             return of_picture(positive, i), of_picture(negative, i)
 
-        return _guided(Asked(request, model, table, own, conditioned), 1, references)
+        return _guided(Asked(request, model, table, own, conditioned, place), 1, references)
 
     each = [alone(i) for i in range(pictures)]
 
@@ -106,6 +111,7 @@ class Asked:
     table: NoiseTable
     sides: Sides
     conditioned: Condition
+    place: Place = EVERYWHERE
 
     @property
     def scale(self) -> float:

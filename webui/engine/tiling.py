@@ -233,6 +233,10 @@ class Window:
     def of(self, latents: Tensor) -> Tensor:
         return latents[..., self.top : self.bottom, self.left : self.right]
 
+    def share_of(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """(x, y, width, height) in shares of latents (height, width)."""
+        return self.left / width, self.top / height, (self.right - self.left) / width, (self.bottom - self.top) / height
+
 
 def windows(size: tuple[int, int], tile: int, overlap: int, align: int = 1) -> list[Window]:
     """Windows of one size over latents (h, w), spread evenly: neighbours share at least `overlap` (at most half a tile).

@@ -102,6 +102,13 @@ def _open(_program: Program, full: bool) -> list[Row]:
     return measure_opening(full)
 
 
+def _batching(program: Program, full: bool) -> list[Row]:
+    from webui.bench.batching import bench as measure_batching
+
+    with program.workspace() as app:
+        return measure_batching(app, full)
+
+
 def _realtime(program: Program, full: bool) -> list[Row]:
     from webui.bench.edges import free_port
     from webui.bench.realtime import bench as measure_stream
@@ -115,7 +122,7 @@ def _realtime(program: Program, full: bool) -> list[Row]:
 
 BENCHES: Mapping[str, Callable[[Program, bool], list[Row]]] = {
     "loop": _loop, "calls": _calls, "arithmetic": _arithmetic, "delivery": _delivery, "page": _page, "start": _start,
-    "extensions": _extensions, "open": _open, "realtime": _realtime,
+    "extensions": _extensions, "open": _open, "realtime": _realtime, "batching": _batching,
 }  # fmt: skip
 
 

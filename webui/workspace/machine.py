@@ -23,6 +23,11 @@ class Machine:
         self._thread = threading.Thread(target=self._work, name="machine", daemon=True)
         self._thread.start()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for it."""
+        return not self._tasks.empty()
+
     def close(self) -> None:
         """Do what was asked for, and no more."""
         self._tasks.put(None)

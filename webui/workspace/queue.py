@@ -9,6 +9,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -84,6 +85,7 @@ class JobQueue:
         self._attempts: dict[str, int] = {}
         self._stop: set[str] = set()
         self._closing = False
+        self._pauses = 0
         self._previews: dict[str, Progress] = {}
         self._recent: OrderedDict[tuple[str, int], tuple[Result, bytes]] = OrderedDict()
         self._events = EventLog(heard)
@@ -240,6 +242,18 @@ class JobQueue:
             wait(self._endings)
             self._endings.clear()
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """No job begins while the block runs; what is drawn goes on."""
+        with self._changed:
+            self._pauses += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._pauses -= 1
+                self._changed.notify_all()
+
     def _take(self) -> Job | None:
         """The next job, which runs from now on, as soon as there is one; None: the program ends."""
         with self._changed:
@@ -255,7 +269,7 @@ class JobQueue:
         return job
 
     def _next(self) -> Job | None:
-        return turns.next_of(self._jobs.values(), self._is_ready, time.time())
+        return None if self._pauses else turns.next_of(self._jobs.values(), self._is_ready, time.time())
 
     def _draw_together(self, job: Job) -> None:
         """Draw a job, and those that come to its side while it runs. In the machine's thread."""

@@ -8,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from webui.contract.errors import StartError, WebUIError
+from webui.contract.errors import FieldError, StartError, WebUIError
 from webui.contract.request import PICTURES, enlarge_request_from, request_from
 from webui.contract.result import Result
 from webui.flags import Flags
 from webui.workspace.app import App
 from webui.workspace.files import write_bytes
 from webui.workspace.gallery import encoded
+from webui.workspace.inputs import Inputs
+from webui.workspace.option_pictures import with_kept
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
@@ -37,6 +39,7 @@ def generate(flags: Flags, open_app: Callable[[], App]) -> int:
     images = pictures_in(files["image"]) if "image" in files else []
     app = open_app()
     kept = {field: app.inputs.put(file.read_bytes(), field) for field, file in files.items() if field != "image"}
+    values = with_kept(values, app.parts, lambda text, field: kept_picture(text, field, app.inputs))
 
     def draw(image: Path | None) -> Iterable[Result]:
         own = {"image": app.inputs.put(image.read_bytes(), "image")} if image else {}
@@ -66,6 +69,20 @@ def upscale(flags: Flags, open_app: Callable[[], App]) -> int:
     if source.is_dir():
         return each_of(images, enlarge, app, "upscale", flags)
     return write(enlarge(source), app, "upscale", flags.options.get("output"))
+
+
+def kept_picture(text: str, field: str, inputs: Inputs) -> str:
+    """A picture in the options of a part, a file or the name of a kept one; its name.
+
+    Raises:
+        FieldError: it is neither.
+    """
+    if inputs.has(text):
+        return text
+    try:
+        return inputs.put(Path(text).expanduser().read_bytes(), field)
+    except (OSError, ValueError):
+        raise FieldError(field, f"There is no picture {text[:200]!r}, which the options of {field} name.") from None
 
 
 def pictures_in(place: Path) -> list[Path]:

@@ -175,6 +175,11 @@ def with_options(text: str) -> tuple[str, dict[str, Any]]:
     return (found[1].strip(), json_object(found[2])) if found else (name(text), {})
 
 
+def chosen(text: str) -> tuple[tuple[str, dict[str, Any]]]:
+    """As with_options, for a flag that may be given several times."""
+    return (with_options(text),)
+
+
 def json_list(text: str) -> list[Any]:
     """A list in JSON, or a file that holds one."""
     source = text

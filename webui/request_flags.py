@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from webui.contract.request import FILLS, RESIZE_MODES
-from webui.flag_kinds import Flag, existing, file, json_list, json_object, name, number, one_of, pair, whole, with_options, words
+from webui.flag_kinds import (
+    Flag,
+    chosen,
+    existing,
+    file,
+    json_list,
+    json_object,
+    name,
+    number,
+    one_of,
+    pair,
+    whole,
+    with_options,
+    words,
+)
 
 REQUEST = (
     Flag(("--negative", "--negative-prompt", "-n"), "what must not be seen", words, "TEXT", into="negative_prompt"),
@@ -18,6 +32,22 @@ REQUEST = (
         with_options,
         "NAME[:JSON]",
         splits=("script", "script_options"),
+    ),
+    Flag(
+        ("--conditioner",),
+        'what the network is told beside the prompt, like \'ControlNet:{"picture": "edges.png"}\'; may be repeated',
+        chosen,
+        "NAME[:JSON]",
+        into="conditioners",
+        adds=True,
+    ),
+    Flag(
+        ("--guider",),
+        "what changes the guidance; may be repeated, the first stands next to the network",
+        chosen,
+        "NAME[:JSON]",
+        into="guiders",
+        adds=True,
     ),
     Flag(("--steps",), "number of steps", whole(), "N"),
     Flag(("--guidance", "--cfg-scale"), "how closely the picture follows the prompt", number, "X"),

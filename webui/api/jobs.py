@@ -22,9 +22,11 @@ from webui.api.guard import must_change
 from webui.api.pictures import with_names
 from webui.api.schema import part_row
 from webui.api.threads import waiting
+from webui.checkpoints import model_files
 from webui.checkpoints.catalog import Entry
 from webui.contract.errors import CheckpointError, FieldError
 from webui.contract.request import enlarge_request_from, request_from
+from webui.engine.own_options import offered
 from webui.workspace.app import App
 from webui.workspace.jobs import SEEDS, Event, Job
 from webui.workspace.pictures import png_bytes
@@ -47,7 +49,8 @@ def router(app: App, access: Access) -> APIRouter:
     def submit(values: dict[str, Any]) -> dict[str, Any]:
         """The fields of a request, and `tab` and `save`. Seeds may be digits in text: a browser's numbers round them.
 
-        A picture is the name of a kept one (POST /api/v1/inputs), or the picture itself as base64 or data URI.
+        A picture, in the options of a conditioner too, is the name of a kept one (POST /api/v1/inputs), or the picture itself as
+        base64 or data URI.
         """
         rest = dict(values)
         tab, save = rest.pop("tab", "txt2img"), rest.pop("save", True)
@@ -55,7 +58,7 @@ def router(app: App, access: Access) -> APIRouter:
             raise FieldError("tab", f"No tab is called {str(tab)[:60]!r}. Known: {', '.join(TABS)}.")
         if not isinstance(save, bool):
             raise FieldError("save", "save must be true or false.")
-        return app.queue.submit(request_from(with_names(with_numbers(rest), app.inputs)), tab=tab, save=save).to_dict()
+        return app.queue.submit(request_from(with_names(with_numbers(rest), app.inputs, app.parts)), tab=tab, save=save).to_dict()
 
     @routes.post("/enlarge", status_code=202)
     def enlarge(values: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def router(app: App, access: Access) -> APIRouter:
         save = rest.pop("save", True)
         if not isinstance(save, bool):
             raise FieldError("save", "save must be true or false.")
-        wish = enlarge_request_from(with_names(with_numbers(rest), app.inputs))
+        wish = enlarge_request_from(with_names(with_numbers(rest), app.inputs, app.parts))
         return app.queue.submit(wish, tab="upscale", save=save).to_dict()
 
     @routes.get("/jobs")
@@ -138,6 +141,26 @@ def router(app: App, access: Access) -> APIRouter:
     def scripts() -> list[dict[str, Any]]:
         """As samplers, for script and script_options. Those that run unasked where their mark stands in the prompt are told."""
         return [part_row(part) | {"runs_unasked": part.when is not None} for part in app.parts.scripts]
+
+    @routes.get("/guiders")
+    def guiders() -> list[dict[str, Any]]:
+        """As samplers: what guiders of a request may name, each with {"name", "options"}."""
+        return [part_row(part) for part in offered(app.parts.guiders)]
+
+    @routes.get("/conditioners")
+    def conditioners() -> list[dict[str, Any]]:
+        """As guiders. Those of the families are not among them."""
+        return [part_row(part) for part in offered(app.parts.conditioners)]
+
+    @routes.get("/preprocessors")
+    def preprocessors() -> list[dict[str, Any]]:
+        """What an option of "preprocessors" may name."""
+        return [part_row(part) for part in app.parts.preprocessors]
+
+    @routes.get("/files/{folder:path}")
+    def files(folder: str) -> list[str]:
+        """What an option that names a file of models/FOLDER may name."""
+        return model_files.names(app.shelf, folder)
 
     @routes.get("/checkpoints")
     def checkpoints() -> list[dict[str, Any]]:

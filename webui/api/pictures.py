@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from webui.contract.errors import FieldError
+from webui.contract.parts import Parts
 from webui.contract.request import PICTURES
 from webui.workspace.inputs import Inputs
+from webui.workspace.option_pictures import with_kept
 
 _STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 _NAME = re.compile(r"[0-9a-f]{64}")
@@ -44,11 +46,15 @@ def kept(text: str | None, field: str, inputs: Inputs) -> str:
     return text if text and _NAME.fullmatch(text) else inputs.put(picture_bytes(text, field), field)
 
 
-def with_names(values: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
+def with_names(values: Mapping[str, Any], inputs: Inputs, parts: Parts | None = None) -> dict[str, Any]:
     """The fields of a request, its pictures kept and named. One that is a name already stays.
+
+    Args:
+        parts: whose options may name pictures too; None: no part is asked for.
 
     Raises:
         FieldError: a picture cannot be read, or is too large.
     """
     pictures = {field: kept(value, field, inputs) for field in PICTURES if isinstance(value := values.get(field), str) and value}
-    return {**values, **pictures}
+    whole = {**values, **pictures}
+    return whole if parts is None else with_kept(whole, parts, lambda text, field: kept(text, field, inputs))

@@ -8,17 +8,16 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import TypeAdapter
 
-from webui.contract.more_parts import ScriptPart
 from webui.contract.options import NAMED, options_of, parameters
-from webui.contract.parts import Parts, SamplerPart, SchedulePart
+from webui.contract.parts import Parts
 from webui.contract.registry import Registry
 from webui.contract.request import CHOSEN, GenerationRequest
 
 PATH = "/api/v1/jobs"
 
 
-def part_row(part: SamplerPart | SchedulePart | ScriptPart) -> dict[str, Any]:
-    """A sampler, schedule or script with its own options."""
+def part_row(part: Any) -> dict[str, Any]:
+    """A sampler, schedule, script, conditioner, ... with its own options."""
     return {"name": part.name, "aliases": list(part.aliases), "options": [one.to_dict() for one in options_of(part.function)]}
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from webui.checkpoints import memory
 from webui.checkpoints.model import Model
-from webui.contract.errors import Interrupted
+from webui.contract.errors import Interrupted, RequestError
 from webui.contract.parts import Conditioning, Denoise, Family, Parts
 from webui.contract.request import GenerationRequest
 from webui.engine import autoencoder, plan
@@ -110,6 +110,8 @@ class Stream:
             RequestError, WebUIError: nothing can be drawn so.
         """
         request = wish.request
+        if request.conditioners or request.guiders:
+            raise RequestError("The live stream takes no conditioners and no guiders. Take them off, or draw on another tab.")
         with memory.shortage(request.width or 0, request.height or 0), torch.inference_mode():
             model = self._captures.of(model)
             walk = self._walk(wish, model)

@@ -78,8 +78,11 @@ class Inputs:
 
     def check(self, request: Request) -> None:
         """Raises FieldError for a picture that the request names and that is not kept."""
-        for field, name in pictures_of(request).items():
-            self.path(name, field)
+        for place, name in pictures_of(request).items():
+            if not self.has(name):
+                raise FieldError(
+                    place.split(".")[0], f"{_label(place)} {name[:16]!r} is not kept here (any more). Give the picture again."
+                )
 
     def forget(self, named: Iterable[str], days: float = DAYS) -> int:
         """Remove the pictures that were not used for some days and are not among the `named`; how many."""
@@ -117,5 +120,10 @@ def _png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def _label(field: str) -> str:
-    return field.replace("_", " ").capitalize()
+def _label(place: str) -> str:
+    """Of a field, or of an option, as webui.contract.request.pictures_of names them: "conditioners.0.picture"."""
+    field, *between = place.split(".")
+    if not between:
+        return field.replace("_", " ").capitalize()
+    of = "the script" if field == "script_options" else f"{field.removesuffix('s')} {int(between[0]) + 1}"
+    return f"{between[-1].replace('_', ' ').capitalize()} of {of}"

@@ -213,6 +213,10 @@ def _setting(owner: str, key: Any, kind: Any, default: Any) -> Offer:
         raise PluginError(f"{owner}: {error}") from error
     except ValueError:
         raise PluginError(f"{owner}: {key!r} is the name of an option of samplers; a setting needs another one.") from None
+    if option.is_reference:
+        raise PluginError(
+            f"{owner}: a setting is bool, int, float, str or one of several texts, but {key!r} names a {option.kind}."
+        )
     return Offer("settings", SettingPart(f"{owner}.{key}", option))
 
 

@@ -22,7 +22,8 @@ from webui.ui.taking import reader, taker
 from webui.workspace.app import App
 
 SCRIPTS = (
-    "app.js", "follow.js", "pictures.js", "events.js", "compare.js", "stage.js", "queue.js", "extensions.js", *painter.SCRIPTS,
+    "app.js", "follow.js", "pictures.js", "events.js", "compare.js", "stage.js", "queue.js", "extensions.js", "extension_settings.js",
+    *painter.SCRIPTS,
     "board.js", "folder.js", "send.js", "take.js", "examples.js", "option_lines.js", "own_box.js", "own_options.js", "chosen.js",
     "panels.js", *turbo.SCRIPTS,
 )  # fmt: skip

@@ -179,6 +179,13 @@ def sd_turbo() -> Shapes:
     return keys | _under("conditioner.embedders.0.model.", openclip_shapes(1024, 24))
 
 
+def small() -> Shapes:
+    """Keys and shapes of a file built as Stable Diffusion 1 is, of 7 million values: where what is done with files counts."""
+    unet = UNet((1, 1, 1, 0), 1, 64, widths=(32, 64, 64, 64), is_linear=False)
+    keys = _under("model.diffusion_model.", unet_shapes(unet)) | _under("first_stage_model.", autoencoder_shapes((32,) * 4))
+    return keys | _under("cond_stage_model.transformer.", clip_shapes(64, 2))
+
+
 def taesd() -> Shapes:
     """Keys and shapes of TAESD's decoder, as its release numbers them."""
     keys, number = _both("1", 64, 4, 3, 3), 3

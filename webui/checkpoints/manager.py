@@ -59,6 +59,7 @@ class Checkpoints:
         dtype: the number format to compute in; None: the one that is found to be fastest here.
         upscalers: networks that enlarge finished pictures; None: there are none.
         on_loaded: is told of each checkpoint that came into memory; it must not raise, and returns at once.
+        is_shared: whether host memory is the device's memory; None: on a processor.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Checkpoints:
         dtype: torch.dtype | None = None,
         upscalers: Upscalers | None = None,
         on_loaded: Callable[[Entry], None] = lambda _: None,
+        is_shared: bool | None = None,
     ) -> None:
         self.catalog = catalog
         self._on_loaded = on_loaded
@@ -85,7 +87,9 @@ class Checkpoints:
             device,
             int(memory.free_bytes(torch.device("cpu")) * host_memory_share),
             int(memory.free_bytes(device) * memory.DEVICE_SHARE),
+            is_shared,
         )
+        self._is_shared = is_shared
         self._reading = threading.Lock()  # one at a time; who asks what is in memory never waits for it
         self._changed = threading.Condition()
         self._wish = ""
@@ -408,7 +412,7 @@ class Checkpoints:
             model = load(entry.path, identity, entry.title, entry.checkpoint_name, self.shelf)
             arithmetic = self._arithmetic(model)
             self._tiers.prepare(sum(slot.bytes for slot in slots_of(model, arithmetic)), entry.name)
-            weights = place(model, self.device, arithmetic, is_unwanted, identity.autoencoder)
+            weights = place(model, self.device, arithmetic, is_unwanted, identity.autoencoder, self._is_shared)
         except CheckpointError as error:
             if not has_changed(as_found):  # else it may be whole the next time
                 self.catalog.mark(entry.title, str(error))

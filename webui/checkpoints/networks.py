@@ -1,10 +1,16 @@
-"""Builds a network without weights, and makes a file's tensors its parameters. No random numbers, no gaps, no copies."""
+"""Builds a network without weights, and makes a file's tensors its parameters. No random numbers, no gaps, no copies.
+
+A network of a build is made once; whatever is of the same build later is a twin of it, which takes a tenth of the time.
+"""
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -32,24 +38,38 @@ def load_part(part: Part, tensors: Mapping[str, Tensor], file: str) -> nn.Module
 
 
 def build(kind: str, configuration: Mapping[str, Any]) -> nn.Module:
-    """A network on the meta device.
+    """A network on the meta device, of its own down to its last parameter.
 
     Args:
         kind: "unet", "plain-unet", "kl", "vq", "clip", "openclip", "bert", "class", "rescale", "clip-image",
             "openclip-image" or "depth".
         configuration: as webui.checkpoints.layout reads it off a file.
     """
-    values = dict(configuration)
+    return _twin(_made(_Build(kind, repr(sorted(configuration.items())), configuration)))
+
+
+@dataclass(frozen=True)
+class _Build:
+    kind: str
+    text: str
+    """Of the configuration: what it is known by."""
+    configuration: Mapping[str, Any] = field(compare=False)
+
+
+@lru_cache(maxsize=12)
+def _made(of: _Build) -> nn.Module:
+    """The first network of a build, which is never used itself: a few megabytes, on the meta device."""
+    values = dict(of.configuration)
     with torch.device("meta"):
-        match kind:
+        match of.kind:
             case "unet":
                 return _unet(values)
             case "plain-unet":
                 return _plain_unet(values)
             case "kl" | "vq":
-                return _autoencoder(kind, values)
+                return _autoencoder(of.kind, values)
             case "clip" | "openclip":
-                return _text(kind, values)
+                return _text(of.kind, values)
             case "clip-image" | "openclip-image":
                 return _image(values)
             case "depth":
@@ -60,7 +80,41 @@ def build(kind: str, configuration: Mapping[str, Any]) -> nn.Module:
                 return encoders.ClassTable(**values)
             case "rescale":
                 return encoders.MapRescaler(**values)
-    raise ValueError(f"no network of the kind {kind!r} is known")
+    raise ValueError(f"no network of the kind {of.kind!r} is known")
+
+
+_OWN = {name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set)}
+"""What every module keeps of its own: its parameters, buffers, parts and hooks."""
+
+
+def _twin(network: nn.Module) -> nn.Module:
+    """A copy on the meta device. What is no module, parameter or buffer (configurations, processors without state) is shared."""
+    if any(_is_entangled(part) for part in network.modules()):
+        return copy.deepcopy(network)
+    made: dict[int, nn.Module] = {}
+
+    def twin(part: nn.Module) -> nn.Module:
+        if id(part) not in made:
+            other = made[id(part)] = part.__class__.__new__(part.__class__)
+            vars(other).update({name: value.copy() if name in _OWN else value for name, value in vars(part).items()})
+            for name, inner in part._modules.items():
+                other._modules[name] = inner and twin(inner)
+            for name, parameter in part._parameters.items():
+                other._parameters[name] = parameter if parameter is None else nn.Parameter(parameter.detach())
+            for name, buffer in part._buffers.items():
+                other._buffers[name] = buffer if buffer is None else buffer.detach()
+        return made[id(part)]
+
+    return twin(network)
+
+
+def _is_entangled(part: nn.Module) -> bool:
+    """Whether a module holds others, or their methods, where no copy of it would look."""
+    for name, value in vars(part).items():
+        held = () if name in _OWN else value if isinstance(value, list | tuple) else (value,)
+        if any(isinstance(one, nn.Module) or isinstance(getattr(one, "__self__", None), nn.Module) for one in held):
+            return True
+    return False
 
 
 def _unet(values: dict[str, Any]) -> nn.Module:

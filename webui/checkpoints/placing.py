@@ -71,11 +71,13 @@ def place(
     arithmetic: Arithmetic,
     is_unwanted: Callable[[], bool] = never,
     other: Path | None = None,
+    is_shared: bool | None = None,
 ) -> Weights:
     """Read the networks' weights into host memory. Nothing hangs on the file afterwards.
 
     Args:
         other: a file that some of them lie on beside the model's own.
+        is_shared: see Weights.
         device: they will be computed on; for a graphics card they are locked in memory, so that a copy need not wait.
         is_unwanted: asked between tensors whether to give up.
 
@@ -93,7 +95,7 @@ def place(
                 if is_unwanted():
                     raise AbandonedError
                 file.copy(slot.tensor.data, view)
-        return Weights(slots, room, device)
+        return Weights(slots, room, device, is_shared)
 
 
 class Weights:

@@ -7,7 +7,7 @@ import json
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from webui.ui import icons, painter
+from webui.ui import icons, installing, painter
 from webui.ui.controls import IN_PAGE, Controls
 from webui.ui.fields import VARYING
 from webui.ui.head import HeadFirst
@@ -22,12 +22,13 @@ from webui.ui.taking import reader, taker
 from webui.workspace.app import App
 
 SCRIPTS = (
-    "app.js", "follow.js", "pictures.js", "events.js", "compare.js", "stage.js", "queue.js", "extensions.js", "extension_settings.js",
+    "app.js", "follow.js", "pictures.js", "events.js", "compare.js", "stage.js", "queue.js", "extensions.js",
+    installing.SCRIPT,
     *painter.SCRIPTS,
     "board.js", "folder.js", "send.js", "take.js", "examples.js", "option_lines.js", "own_box.js", "own_options.js", "chosen.js",
     "panels.js", *turbo.SCRIPTS,
 )  # fmt: skip
-SHEETS = ("style.css", "chosen.css", "board.css", painter.STYLE, turbo.STYLE)
+SHEETS = ("style.css", "chosen.css", "board.css", installing.STYLE, painter.STYLE, turbo.STYLE)
 FONTS = ["-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 

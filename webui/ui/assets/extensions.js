@@ -37,6 +37,7 @@
     const row = part(root, 'row').content.cloneNode(true).firstElementChild;
     row.classList.add(stateOf(extension));
     row.dataset.number = number;
+    row.dataset.name = extension.name;
     part(row, 'name').textContent = extension.name;
     part(row, 'name').id = `extension_${number}`;
     part(row, 'version').textContent = short(extension.version);
@@ -47,7 +48,6 @@
     part(row, 'details').textContent = extension.details;
     part(row, 'trace').hidden = !extension.details;
     part(row, 'facts').replaceChildren(...facts(extension));
-    LW.extensionSettings.draw(row, extension, number);
     part(row, 'note').id = `extension_${number}_note`;
     const b = part(row, 'switch');
     b.setAttribute('aria-labelledby', `extension_${number}`);
@@ -60,7 +60,6 @@
     const b = part(row, 'switch'), note = part(row, 'note');
     b.setAttribute('aria-checked', extension.enabled);
     b.disabled = !extension.can_switch;
-    LW.extensionSettings.fill(row, extension);
     note.classList.toggle('bad', Boolean(problem));
     if (note.textContent !== (problem || extension.note)) note.textContent = problem || extension.note;
   }
@@ -69,7 +68,7 @@
   function draw(extensions) {
     const groups = Object.keys(TITLES).map(state => [state, extensions.filter(extension => stateOf(extension) === state)]);
     const found = groups.flatMap(([, mine]) => mine);
-    const what = rows => JSON.stringify(rows.map(({ enabled, note, can_switch, values, troubles, ...rest }) => rest));
+    const what = rows => JSON.stringify(rows.map(({ enabled, note, can_switch, ...rest }) => rest));
     const isSame = rowOf(0) && what(found) === what(shown);
     shown = found;
     if (isSame) return shown.forEach((extension, number) => fill(rowOf(number), extension));
@@ -81,6 +80,7 @@
     }
     parts.push(part(root, shown.length ? 'more' : 'none').content.cloneNode(true));
     part(root, 'list').replaceChildren(...parts);
+    LW.installing.drawn();
   }
   async function load() {
     if (!root?.isConnected) return;

@@ -6,7 +6,7 @@ All that an extension says of itself is a stranger's text: script brings it in a
 
 from __future__ import annotations
 
-from webui.ui import icons
+from webui.ui import icons, installing
 from webui.ui.controls import Controls
 from webui.ui.header import Header
 from webui.ui.markup import button, html
@@ -21,11 +21,10 @@ ROW = f"""
   <details data-part="trace"><summary>Details</summary>
     <pre tabindex="0" role="group" aria-label="Traceback" data-part="details"></pre>
     {button("Copy", "copy", data_do="copytrace")}</details>
-  <ul class="extension-troubles" data-part="troubles"></ul>
   <dl class="facts" data-part="facts"></dl>
-  <details data-part="settings"><summary>Settings</summary><div data-part="form"></div>
-    <p class="extension-note" role="status" data-part="saved"></p></details>
-  <p class="extension-note" role="status" data-part="note"></p></div>
+  <p class="extension-note" role="status" data-part="note"></p>
+  <p class="extension-note" role="status" data-part="installed"></p>
+  <div class="install-tools" data-part="tools" hidden></div></div>
   <button type="button" class="switch" role="switch" data-do="extension" data-part="switch"><i></i></button></li></template>"""
 HEAD = '<header><h2>Extensions</h2><p class="hint">Changes take effect when the program is restarted.</p></header>'
 HOW = """<p><code>webui extensions new NAME</code> makes one that works, to be changed at will.</p>
@@ -37,6 +36,7 @@ MORE = f'<template data-part="more"><div class="hint extension-more">{HOW}</div>
 def build(_app: App, _header: Header) -> Controls:
     with gr.Column(elem_classes="page", min_width=0):
         html(HEAD)
+        html(installing.PANEL, elem_id="extensions_install", js_on_load="LW.installing.mount(element)")
         html(
             f'{ROW}{EMPTY}{MORE}<div data-part="list"></div>',
             elem_id="extensions_list",

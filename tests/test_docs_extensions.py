@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from tests.shared import ROOT
+from tests.test_installing import committed, files_of, write, zipped
 from tests.turbo import write_pocket
 from webui.contract import PROJECT, hookspecs
 from webui.contract.parts import ConditionerPart, Inputs, Parts, SamplerPart, SchedulePart
@@ -126,11 +127,36 @@ def test_the_five_minutes_as_they_are_written(tmp_path: Path, capsys: pytest.Cap
     assert len(pictures) == 2 and pictures[0] != pictures[1]
 
 
+def test_installing_as_it_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder with what the commands name; the address is that of a repository here."""
+    committed(tmp_path / "repository", files_of("look-ahead"))
+    zipped(tmp_path / "look-closer.zip", files_of("look-closer"), "look-closer-main/")
+    zipped(tmp_path / "look-closer-2.zip", files_of("look-closer", "2.0"))
+    write(tmp_path / "look-twice", files_of("look-twice"))
+    monkeypatch.chdir(tmp_path)
+    said = []
+    for line in "".join(blocks(section("Installing"), "console")).splitlines():
+        words = [word.replace("https://example.org/look-ahead.git", (tmp_path / "repository").as_uri()) for word in line.split()]
+        assert words[:3] == ["python", "launch.py", "extensions"]
+        more = ["--yes"] if words[3] in ("install", "update") else []
+        more += [] if "--data-dir" in words else ["--data-dir", str(tmp_path)]
+        assert main([*words[2:], *more]) == 0, line
+        said.append(capsys.readouterr().out.splitlines()[-1])
+    starts = "It runs from the next start on."
+    installed = ["look-ahead 1.0", "look-closer 1.0", "look-twice 1.0"]
+    assert said[:3] == [f"{name} is installed. {starts}" for name in installed]
+    assert said[3].startswith("look-ahead 1.0 is the newest that ")
+    assert said[4:6] == [f"look-closer 2.0 is installed. {starts}", f"look-closer is back in version 1.0. {starts}"]
+    assert said[6].startswith("look-twice is removed; ") and said[7] == f"look-twice is back in version 1.0. {starts}"
+    assert [path.name for path in sorted((tmp_path / "elsewhere" / "extensions").iterdir())] == [name[:-4] for name in installed]
+    assert (tmp_path / "elsewhere" / "extensions.lock").read_bytes() == (tmp_path / "extensions.lock").read_bytes()
+
+
 def test_every_other_command_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     for words in re.findall(r"`webui ([^`]+)`", TEXT):
         assert parse(shlex.split(words)).command == "extensions"
     for flag in re.findall(r"`(--[a-z-]+)", TEXT):
-        words = [flag, "x"] if flag in ("--data-dir", "--json") else [flag]
+        words = [flag, "x"] if flag in ("--data-dir", "--json", "--lock", "--from") else [flag]
         parse(["extensions", *words])
     assert capsys.readouterr().err == ""
 

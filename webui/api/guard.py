@@ -27,6 +27,7 @@ BODY_BYTES_AT_MOST = 64 * 1024 * 1024
 OPEN = ("/login", "/healthz")
 """What a stranger may ask for, beside the login page in the place of GET /."""
 REFUSED_SOCKET = 4403
+READ_ONLY = "Nothing can be changed while the page is open to others without a login. Start it with --auth."
 
 CSP = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -166,7 +167,7 @@ def user_of(connection: HTTPConnection) -> str:
 def must_change(access: Access) -> None:
     """Refuse what would change settings, files or checkpoints while strangers have free entry (--no-login)."""
     if access.is_read_only:
-        raise HTTPException(403, "Nothing can be changed while the page is open to others without a login. Start it with --auth.")
+        raise HTTPException(403, READ_ONLY)
 
 
 def must_install(access: Access, connection: HTTPConnection) -> None:

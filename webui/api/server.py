@@ -9,7 +9,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webui import __version__
-from webui.api import a1111, errors, extensions, files, installs, jobs, live, login, schema
+from webui.api import a1111, added, errors, extensions, files, installs, jobs, live, login, schema
 from webui.api.access import Access
 from webui.api.guard import Guard
 from webui.workspace.app import App
@@ -47,6 +47,7 @@ def build(app: App, access: Access) -> FastAPI:
     server.include_router(live.router(app))
     server.include_router(a1111.router(app, access))
     schema.install(server, app.parts)
+    added.install(server, app, access)
     # The last one added is the outermost: Guard sees a request first.
     server.add_middleware(errors.Calm)
     server.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)

@@ -272,6 +272,23 @@ def test_a_picture_and_a_preprocessor_come_as_themselves(app: App, controlled: P
     assert inverted.request.conditioners[0].options == {"picture": "any", "preprocessor": "Inverted", "model_file": ""}
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("1 / 0", "The extension guiding failed in its preprocessor 'Inverted' (ZeroDivisionError: division by zero)."),
+        ("7", "The extension guiding answered a int in its preprocessor 'Inverted', where a picture of 5 x 4 is due."),
+        ("image.resize((3, 3))", "The extension guiding answered a picture of 3 x 3 in its preprocessor 'Inverted', where"),
+    ],
+)
+def test_a_bad_preprocessor_is_named_not_who_calls_it(app: App, tmp_path: Path, body: str, words: str) -> None:
+    code = CONDITIONERS.replace("return image.point(lambda value: 255 - value)", f"return {body}")
+    assert code != CONDITIONERS
+    parts = guiding_parts(tmp_path, code)
+    with pytest.raises(PluginError) as raised:
+        drawn(app, parts, Chosen("Picture push", {"picture": "any", "preprocessor": "Inverted"}))
+    assert words in str(raised.value)
+
+
 def test_a_file_comes_as_its_path(app: App, controlled: Parts, tmp_path: Path) -> None:
     (tmp_path / "Pushes").mkdir()
     (tmp_path / "Pushes" / "Double.pt").write_text("2")

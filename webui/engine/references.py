@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,13 @@ from PIL import Image
 from webui.checkpoints import model_files
 from webui.checkpoints.download import Shelf
 from webui.contract.errors import FieldError, PluginError, UnknownNameError
+from webui.contract.more_parts import Preprocessor
 from webui.contract.options import Option, options_of
 from webui.contract.parts import Parts
 from webui.contract.registry import Registry
 from webui.engine.canvas import Pictures, no_pictures
 from webui.engine.pictures import plain
+from webui.engine.strangers import called, prepared_of
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,10 @@ class References:
             return None
         if option.kind == "picture":
             return self._picture(value, field)
-        return self._file(option, value, field)[1] if option.kind == "file" else self._part(option, value, field).function
+        if option.kind == "file":
+            return self._file(option, value, field)[1]
+        part = self._part(option, value, field)
+        return preprocessing(self.parts, part.name) if option.of == "preprocessors" else part.function
 
     def _picture(self, name: str, field: str) -> Image.Image:
         try:
@@ -88,6 +94,20 @@ class References:
             return registry[name]
         except UnknownNameError as error:
             raise FieldError(field, str(error)) from None
+
+
+def preprocessing(parts: Parts, name: str) -> Preprocessor:
+    """A preprocessor; what it raises, or answers that is no picture of the same size, is told with its extension's name."""
+    registry = parts.preprocessors
+    function = registry[name].function
+
+    @functools.wraps(function)
+    def call(image: Image.Image, *more: Any, **options: Any) -> Image.Image:
+        with called(registry, name):
+            answer = function(image, *more, **options)
+        return prepared_of(answer, image, registry, name)
+
+    return call
 
 
 def rgb(image: Image.Image) -> Image.Image:

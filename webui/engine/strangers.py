@@ -89,3 +89,19 @@ def denoised_of(answer: Any, x: Tensor, registry: Registry[Any], name: str) -> T
             f"{registry[name].name!r}, where float32 is due. Choose another {registry.kind}."
         )
     return clean
+
+
+def prepared_of(answer: Any, image: Image.Image, registry: Registry[Any], name: str) -> Image.Image:
+    """What a preprocessor answered to a picture, as RGB.
+
+    Raises:
+        PluginError: it is no picture, or one of another size.
+    """
+    if isinstance(answer, Image.Image) and answer.size == image.size:
+        with called(registry, name):
+            return answer.convert("RGB")
+    seen = "a picture of {} x {}".format(*answer.size) if isinstance(answer, Image.Image) else f"a {type(answer).__name__}"
+    raise PluginError(
+        f"The extension {registry.owner(name)} answered {seen} in its {registry.kind} {registry[name].name!r}, where a picture "
+        f"of {image.width} x {image.height} is due. Choose another {registry.kind}."
+    )

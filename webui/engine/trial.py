@@ -1,14 +1,25 @@
-"""An extension's samplers and schedules, tried once on tiny latents before anybody draws with them."""
+"""An extension's samplers, schedules, guiders and preprocessors, tried once on tiny latents and a small picture before anybody
+draws with them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
+from diffusers import UNet2DConditionModel
+from PIL import Image
 from torch import Tensor
 
-from webui.contract.errors import PluginError
-from webui.contract.parts import Family, Parts, SamplerPart
+from webui.checkpoints.model import Model
+from webui.contract.errors import PluginError, RequestError
+from webui.contract.parts import Conditioning, Family, Parts, SamplerPart
+from webui.contract.registry import Registry
+from webui.contract.request import Chosen, GenerationRequest
+from webui.contract.result import CheckpointName
+from webui.engine.conditioning import Sides
+from webui.engine.guiders import guided
+from webui.engine.references import References, preprocessing
 from webui.engine.schedules import AUTOMATIC, ladder
 from webui.engine.strangers import called, latents_of
 from webui.engine.table import NoiseTable
@@ -17,26 +28,36 @@ STEPS = (1, 4, 20)
 
 
 def faults(parts: Parts, owner: str, family: Family) -> Iterator[PluginError]:
-    """What is wrong with the samplers and schedules of a plugin as soon as they are called; one for each part.
+    """What is wrong with the parts of a plugin as soon as they are called; one for each part.
 
     Args:
         family: whose noise levels are walked, and whose schedule Automatic stands for.
     """
     table = NoiseTable.from_family(family)
-    for sampler in parts.samplers:
-        if parts.samplers.owner(sampler.name) == owner:
-            try:
-                for steps in STEPS:
-                    _walk(parts, sampler, AUTOMATIC, steps, table, family)
-            except PluginError as error:
-                yield error
-    for schedule in parts.schedules:
-        if parts.schedules.owner(schedule.name) == owner:
-            try:
-                for steps in STEPS:
-                    ladder(parts.samplers[family.sampler], schedule.name, steps, table, parts.schedules, family.schedule)
-            except PluginError as error:
-                yield error
+
+    def schedule_falls(name: str) -> None:
+        for steps in STEPS:
+            ladder(parts.samplers[family.sampler], name, steps, table, parts.schedules, family.schedule)
+
+    def sampler_walks(name: str) -> None:
+        for steps in STEPS:
+            _walk(parts, parts.samplers[name], AUTOMATIC, steps, table, family)
+
+    tries: tuple[tuple[Registry[Any], Callable[[str], None]], ...] = (
+        (parts.samplers, sampler_walks),
+        (parts.schedules, schedule_falls),
+        (parts.guiders, lambda name: _guide(parts, name, table, family)),
+        (parts.preprocessors, lambda name: _prepare(parts, name)),
+    )
+    for registry, tried in tries:
+        for part in registry:
+            if registry.owner(part.name) == owner:
+                try:
+                    tried(part.name)
+                except PluginError as error:
+                    yield error
+                except RequestError:
+                    pass  # it asks the user for something, as it may: options have their defaults here
 
 
 def _walk(parts: Parts, sampler: SamplerPart, schedule: str, steps: int, table: NoiseTable, family: Family) -> None:
@@ -68,3 +89,67 @@ def _walk(parts: Parts, sampler: SamplerPart, schedule: str, steps: int, table: 
             f"The extension {owner} changes x in its sampler {sampler.name!r}: it is to make new latents (x = x + ...), "
             "not to write into those that it is given (x += ...)."
         )
+
+
+def _guide(parts: Parts, name: str, table: NoiseTable, family: Family) -> None:
+    """Two pictures of 8 x 8 latents with a tiny random network, at a high, a middle and a low noise level."""
+    owner, generator = parts.guiders.owner(name), torch.Generator("cpu").manual_seed(0)
+    model, width = _tiny(family)
+
+    def conditioned(_: GenerationRequest) -> Sides:
+        words = torch.randn(2, 1, 7, width, generator=torch.Generator("cpu").manual_seed(1))
+        return Conditioning(crossattn=words[0]), Conditioning(crossattn=words[1])
+
+    request = GenerationRequest(prompt="a red cube", steps=4, guidance=3.0, width=64, height=64, seed=1, guiders=(Chosen(name),))
+    x = torch.randn(2, family.latent_channels, 8, 8, generator=generator)
+    with torch.inference_mode():
+        for sigma in (table.sigma_max, 1.0, table.sigma_min):
+            given, before = x * sigma, x * sigma
+            first, again = (
+                guided(request, model, table, conditioned(request), conditioned, 2, References(parts))(given, sigma)
+                for _ in range(2)
+            )
+            if not bool(first.isfinite().all()):
+                raise PluginError(f"The extension {owner} made latents that are no numbers in its guider {name!r}.")
+            if not torch.equal(given, before):
+                raise PluginError(
+                    f"The extension {owner} changes x in its guider {name!r}: it is to make new latents, not to write into those "
+                    "that it is given."
+                )
+            if not torch.equal(first, again):
+                raise PluginError(f"The extension {owner} answers the same latents another way each time in its guider {name!r}.")
+
+
+def _tiny(family: Family) -> tuple[Model, int]:
+    """A model with a random U-Net of the usual kind that takes no time, and the width of its words."""
+    width = 8
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        unet = UNet2DConditionModel(
+            sample_size=8,
+            in_channels=family.latent_channels,
+            out_channels=family.latent_channels,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            block_out_channels=(8, 16),
+            layers_per_block=1,
+            norm_num_groups=4,
+            attention_head_dim=4,
+            cross_attention_dim=width,
+        )
+    sigmas = NoiseTable.from_family(family).sigmas
+    return Model("a tiny one", CheckpointName("tiny", ""), family, unet.eval().requires_grad_(False), None, {}, sigmas), width
+
+
+def _prepare(parts: Parts, name: str) -> None:
+    """A picture of 40 x 24 with a gradient and an edge, and one of one colour."""
+    picture = Image.linear_gradient("L").resize((40, 24)).convert("RGB")
+    picture.paste((200, 30, 60), (8, 4, 24, 20))
+    for image in (picture, Image.new("RGB", (40, 24), "white")):
+        before = image.tobytes()
+        made, again = (preprocessing(parts, name)(image) for _ in range(2))
+        owner = parts.preprocessors.owner(name)
+        if made.tobytes() != again.tobytes():
+            raise PluginError(f"The extension {owner} makes another picture each time in its preprocessor {name!r}.")
+        if image.tobytes() != before:
+            raise PluginError(f"The extension {owner} changes the picture that its preprocessor {name!r} is given.")

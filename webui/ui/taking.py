@@ -19,7 +19,6 @@ from webui.ui.fields import ENLARGING, FIELDS, OWN, value_of
 from webui.ui.panels import NO_PANELS, Panels
 from webui.ui.quiet_gradio import gr
 from webui.workspace.app import App
-from webui.workspace.pictures import read_infotext
 
 SEEDS = ("seed", "variation_seed")
 """Digits in JSON: a browser's numbers would round them."""
@@ -90,7 +89,7 @@ def reader(app: App) -> None:
             asked = json.loads(text)
             tab = str(asked["tab"])
             if asked.get("name"):
-                written = read_infotext(app.inputs.path(str(asked["name"])).read_bytes())
+                written = app.infotext_of(app.inputs.path(str(asked["name"])).read_bytes())
                 if not written:
                     raise FieldError("image", "This picture does not say how it was made.")
             else:

@@ -31,6 +31,7 @@ from webui.workspace.live import Live
 from webui.workspace.own import Owns
 from webui.workspace.paths import Paths
 from webui.workspace.queue import JobQueue
+from webui.workspace.readers import Readers
 from webui.workspace.settings import SettingsStore
 from webui.workspace.telling import Telling
 from webui.workspace.troubles import Troubles
@@ -84,7 +85,14 @@ class App:
     def enlarge(self, request: EnlargeRequest, observer: Observer | None = None) -> EnlargedImage:
         """Enlarge a picture here and now, beside the queue. Raises RequestError or CheckpointError."""
         self.inputs.check(request)
-        return drawing.enlarged(request, self.checkpoints, self.parts, self.inputs, observer or Unobserved())
+        return drawing.enlarged(
+            request, self.checkpoints, self.parts, self.inputs, observer or Unobserved(), self.infotext_of
+        )
+
+    @property
+    def infotext_of(self) -> Readers:
+        """(a picture's file) -> the infotext in it, ours or as an extension reads it; "" where there is none."""
+        return Readers(self.parts, self.troubles)
 
     def upscaler_names(self) -> list[str]:
         """All upscalers that can be used, Lanczos first; upscalers.entries() has the files that cannot, with their reasons."""
@@ -180,9 +188,10 @@ def open_app(
         checkpoints.choose(checkpoint)
     gallery, inputs = Gallery(paths.outputs), Inputs(paths.state / "inputs")
 
+    read = Readers(parts, troubles)
     queue = JobQueue(
         lambda request, tab: drawing.prepared(request, tab, checkpoints, parts, inputs),
-        lambda request, observer, kept: drawing.draw(request, checkpoints, parts, inputs, observer, kept),
+        lambda request, observer, kept: drawing.draw(request, checkpoints, parts, inputs, observer, kept, read),
         gallery,
         settings,
         paths.state / "jobs",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from webui.checkpoints.manager import Checkpoints
@@ -15,6 +15,9 @@ from webui.engine.company import pays
 from webui.engine.watch import Observer
 from webui.workspace.inputs import Inputs
 from webui.workspace.pictures import read_infotext
+
+Read = Callable[[bytes], str]
+"""a picture's file -> the infotext in it"""
 
 
 @dataclass(frozen=True)
@@ -62,19 +65,30 @@ def steps_of(request: Request) -> int:
 
 
 def draw(
-    request: Request, checkpoints: Checkpoints, parts: Parts, inputs: Inputs, observer: Observer, kept: Kept
+    request: Request,
+    checkpoints: Checkpoints,
+    parts: Parts,
+    inputs: Inputs,
+    observer: Observer,
+    kept: Kept,
+    read: Read = read_infotext,
 ) -> Iterator[tuple[int, Result]]:
     """The pictures of a job with their numbers, but for those that are kept already."""
     if not isinstance(request, EnlargeRequest):
         yield from scripts.draw(request, checkpoints, parts, observer, kept, inputs.open)
     elif kept(0) is None:
-        yield 0, enlarged(request, checkpoints, parts, inputs, observer)
+        yield 0, enlarged(request, checkpoints, parts, inputs, observer, read)
 
 
 def enlarged(
-    request: EnlargeRequest, checkpoints: Checkpoints, parts: Parts, inputs: Inputs, observer: Observer
+    request: EnlargeRequest,
+    checkpoints: Checkpoints,
+    parts: Parts,
+    inputs: Inputs,
+    observer: Observer,
+    read: Read = read_infotext,
 ) -> EnlargedImage:
     """A kept picture made larger, with its own infotext in it."""
     complete = enlarge.complete(request, checkpoints, parts, inputs.open)
-    text = read_infotext(inputs.path(request.image).read_bytes())
+    text = read(inputs.path(request.image).read_bytes())
     return enlarge.enlarged(complete, checkpoints, parts, observer, inputs.open, text)

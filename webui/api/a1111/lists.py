@@ -18,7 +18,6 @@ from webui.contract.more_parts import ScriptPart
 from webui.contract.options import options_of
 from webui.engine.resizing import LATENT_MODES
 from webui.workspace.app import App
-from webui.workspace.pictures import read_infotext
 
 EMPTY_LISTS = (
     "sd-vae",
@@ -116,7 +115,7 @@ def router(app: App, access: Access) -> APIRouter:
 
     @routes.post("/png-info")
     def png_info(body: PngInfo) -> dict[str, Any]:
-        text = read_infotext(picture_bytes(body.image, "image"))
+        text = app.infotext_of(picture_bytes(body.image, "image"))
         parsed = infotext.read(text)
         words = {"Prompt": parsed.prompt, "Negative prompt": parsed.negative_prompt}
         return {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,14 +13,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.test_plugins import extension
+from webui.api.access import Access
+from webui.api.server import build
 from webui.contract.errors import PluginError, UnknownNameError
 from webui.contract.request import EnlargeRequest, GenerationRequest
 from webui.testing import program
+from webui.workspace import readers
 from webui.workspace.app import App
 from webui.workspace.jobs import Job
+from webui.workspace.pictures import LONGEST
 
 HEAD = "from webui.contract import hookimpl\nfrom PIL import Image\n\n"
 
@@ -161,3 +170,93 @@ def test_the_names_of_the_programs_own_are_taken(tmp_path: Path, name: str) -> N
 def test_an_upscaler_that_is_gone_is_told(upscaling: App) -> None:
     with pytest.raises(UnknownNameError, match=r"No upscaler is called 'Miror'\. Did you mean 'Mirror'"):
         enlarged(upscaling, noise(4, 4), upscaler="Miror")
+
+
+# ---------------------------------------------------------------- readers of pictures
+
+READERS = """
+asked = []
+
+@hookimpl
+def register_metadata_readers(register):
+    register("Raises", lambda image: 1 / 0)
+    register("Number", lambda image: 7)
+    register("Hangs", hangs)
+    register("Ours too", ours)
+    register("Closes", lambda image: image.close() or image.load() or "")
+    register("Title", title)
+    register("Long", lambda image: "x" * 10**8 if image.info.get("Long") else "")
+
+def hangs(image):
+    while image.info.get("Hang"):
+        pass
+    return ""
+
+def ours(image):
+    asked.append(image.format)
+    return ""
+
+def title(image):
+    text = image.info.get("Title", "")
+    return f"{text}\\nSteps: 7, Sampler: Euler, Seed: 3, Size: 64x64" if text else ""
+"""
+
+
+@pytest.fixture(scope="module")
+def reading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    with extended(tmp_path_factory.mktemp("reading"), READERS) as app:
+        yield app
+
+
+def png(size: tuple[int, int] = (8, 8), **texts: str) -> bytes:
+    info, file = PngInfo(), io.BytesIO()
+    for key, value in texts.items():
+        info.add_text(key, value)
+    Image.new("RGB", size).save(file, "PNG", pnginfo=info)
+    return file.getvalue()
+
+
+TITLED = "a moth\nSteps: 7, Sampler: Euler, Seed: 3, Size: 64x64"
+
+
+def test_a_reader_is_asked_only_where_ours_finds_nothing(reading: App) -> None:
+    asked = reading.parts.readers["Ours too"].function.__globals__["asked"]
+    asked.clear()
+    assert reading.infotext_of(png(parameters="ours", Title="a moth")) == "ours" and asked == []
+    assert reading.infotext_of(png(Title="a moth")) == TITLED and asked == ["PNG"]
+    assert reading.infotext_of(png()) == ""
+
+
+def test_what_one_raises_or_answers_wrongly_counts_as_nothing_and_is_told(reading: App) -> None:
+    reading.infotext_of(png(Title="a moth"))
+    troubles = {one.where: one.error for one in reading.troubles.of("mine")}
+    assert troubles["metadata reader Raises"] == "ZeroDivisionError: division by zero"
+    assert troubles["metadata reader Number"] == "It answered a int, where text is due."
+    assert "metadata reader Title" not in troubles
+
+
+def test_one_that_hangs_is_left_behind(reading: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "SECONDS", 0.3)
+    assert reading.infotext_of(png(Hang="yes", Title="a moth")) == TITLED
+    assert "metadata reader Hangs" in {one.where for one in reading.troubles.of("mine")}
+
+
+def test_pictures_of_strangers_neither_raise_nor_flood(reading: App) -> None:
+    assert len(reading.infotext_of(png(Long="yes"))) == LONGEST
+    whole = png(Title="a moth", Comment="x" * 300)
+    for end in range(0, len(whole), 7):
+        assert reading.infotext_of(whole[:end]) in ("", TITLED)
+    bomb = png()
+    bomb = bomb[:16] + (10**6).to_bytes(4, "big") * 2 + bomb[24:]
+    bomb = bomb[:29] + zlib.crc32(bomb[12:29]).to_bytes(4, "big") + bomb[33:]
+    assert reading.infotext_of(bomb) == reading.infotext_of(b"") == reading.infotext_of(b"%PDF-1.4") == ""
+
+
+def test_it_is_asked_for_png_info_and_for_a_picture_that_is_enlarged(reading: App) -> None:
+    with TestClient(build(reading, Access.for_flags()), base_url="http://localhost:7860") as client:
+        told = client.post("/sdapi/v1/png-info", json={"image": base64.b64encode(png(Title="a moth")).decode()}).json()
+    assert told["info"] == TITLED and told["parameters"]["Seed"] == "3" and told["parameters"]["Prompt"] == "a moth"
+    asked = EnlargeRequest(image=reading.inputs.put(png(Title="a moth")), scale=2.0)
+    job = reading.queue.wait(reading.queue.submit(asked, tab="upscale").id, 60)
+    assert job.images[0].infotext.startswith(TITLED + ", Postprocess")
+    assert reading.enlarge(asked).infotext == job.images[0].infotext

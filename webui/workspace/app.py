@@ -85,9 +85,7 @@ class App:
     def enlarge(self, request: EnlargeRequest, observer: Observer | None = None) -> EnlargedImage:
         """Enlarge a picture here and now, beside the queue. Raises RequestError or CheckpointError."""
         self.inputs.check(request)
-        return drawing.enlarged(
-            request, self.checkpoints, self.parts, self.inputs, observer or Unobserved(), self.infotext_of
-        )
+        return drawing.enlarged(request, self.checkpoints, self.parts, self.inputs, observer or Unobserved(), self.infotext_of)
 
     @property
     def infotext_of(self) -> Readers:

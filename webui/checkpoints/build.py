@@ -30,6 +30,8 @@ class Identity:
     """What neither the file nor a YAML says and the row had to: of "heads", "prediction", "latent_scale", "betas", "family"."""
     kinds: frozenset[str] = frozenset()
     """Number formats of its tensors."""
+    precision: str = ""
+    """The number format that most of its bytes have ("float16")."""
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,32 @@
-"""The checkpoints that lie in the user's folders: found, named, identified, hashed."""
+"""The checkpoints that lie in the user's folders: found, named, identified, hashed.
+
+Folders are looked at by threads of their own, so that nobody who asks ever waits for a disk that answers slowly: until it
+does, what was known of it stands. What was found out is remembered by path, size and time (webui.checkpoints.remembered).
+"""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 import logging
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from webui.checkpoints import configuration
 from webui.checkpoints.build import Identity
-from webui.checkpoints.files import SUFFIXES
-from webui.checkpoints.identify import beside, identify
-from webui.checkpoints.knows import FILE, Knows, read_knows
+from webui.checkpoints.hashing import digest_of
+from webui.checkpoints.identify import identify
+from webui.checkpoints.knows import Knows, read_knows
+from webui.checkpoints.remembered import Record, Remembered, read_kept, write_kept
+from webui.checkpoints.scan import Found, Place, weights_of
 from webui.contract.errors import CheckpointReadError, UnknownCheckpointError
 from webui.contract.parts import Family
 from webui.contract.result import CheckpointName
 
 _log = logging.getLogger(__name__)
+AT_ONCE = 0.5
+"""Seconds between two tellings of what was identified meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class Entry:
     """One checkpoint of the folders."""
 
     title: str
-    """The path below its folder, as menus show it: "anime/wd.safetensors"; unique."""
+    """The path below its folder, as menus show it: "anime/wd.safetensors"; unique. Of two files of one title the first keeps
+    it, the other gets the name of its place before it: "ComfyUI/anime/wd.safetensors"."""
     name: str
     """The stem, as infotext has it."""
     path: Path
@@ -43,6 +48,14 @@ class Entry:
     """Of the file (of a folder's U-Net); "" until it was computed."""
     knows: Knows | None = None
     """What it can draw, where its folder says so."""
+    is_known: bool = True
+    """False: it is listed, but what it is was not read yet. Catalog.find reads it."""
+    config: Path | None = None
+    """The releases' configuration beside it."""
+    preview: Path | None = None
+    """A picture beside it."""
+    preview_time: int = 0
+    """When that changed last, in ns."""
 
     @property
     def family(self) -> Family | None:
@@ -53,107 +66,286 @@ class Entry:
         return self.sha256[:10]
 
     @property
-    def config(self) -> Path | None:
-        return configuration.beside(self.path)
-
-    @property
     def checkpoint_name(self) -> CheckpointName:
         return CheckpointName(self.name, self.hash)
+
+
+@dataclass
+class _Shelf:
+    """A place and what was last seen there."""
+
+    place: Place
+    found: list[Found] = field(default_factory=list)
+    is_looking: bool = False
+    again: bool = False
+    """Something may have changed since the look that is under way began."""
 
 
 class Catalog:
     """All checkpoints below some folders. Listing reads headers once; a file that cannot be read is listed with its reason.
 
     Args:
-        folders: models/ folders; checkpoints lie in their Stable-diffusion/, folders in diffusers layout also directly.
+        folders: models/ folders, or those of a program that has one; checkpoints lie in their Stable-diffusion/ (or
+            checkpoints/), folders in diffusers layout also directly.
         extra: further folders that hold checkpoints directly (--ckpt-dir).
         families: the rows to choose from.
-        kept: JSON file that keeps hashes by path, size and time; learnt.json beside it keeps what was found out otherwise.
+        kept: JSON file that keeps hashes by path, size and time; beside it learnt.json keeps what was found out otherwise, and
+            identities.json what the headers said.
+        patience: seconds that a caller waits for the disk; then it is answered what is known, and the look goes on. None: as
+            long as it takes.
     """
 
-    def __init__(self, folders: Sequence[Path], extra: Sequence[Path], families: Iterable[Family], kept: Path) -> None:
-        self._places = [(folder, folder / "Stable-diffusion") for folder in folders]
-        self._extra = list(extra)
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        extra: Sequence[Path],
+        families: Iterable[Family],
+        kept: Path,
+        patience: float | None = None,
+    ) -> None:
+        places = [Place(folder, is_models=True) for folder in folders] + [Place(folder) for folder in extra]
+        self._shelves = [_Shelf(place) for place in dict.fromkeys(places)]
         self._families = families
         self._kept = kept
-        self._lock = threading.RLock()
+        self._patience = patience
+        self._changed = threading.Condition(threading.RLock())
+        self._writing = threading.Lock()
         self._entries: dict[str, Entry] = {}
-        self._seen: dict[Path, tuple[tuple[int, int, int], Entry]] = {}
-        self._hashes = _read_kept(kept)
-        self._learnt: dict[str, dict[str, str]] = _read_kept(kept.with_name("learnt.json"))
-        self._listed = False
+        self._records: dict[Path, Record] = {}
+        self._knows: dict[Path, tuple[tuple[int, int, int], Knows | None]] = {}
+        self._failures: dict[Path, tuple[tuple[int, int, int], str]] = {}
+        self._hashes: dict[str, str] = read_kept(kept)
+        self._learnt: dict[str, dict[str, str]] = read_kept(kept.with_name("learnt.json"))
+        self._remembered: Remembered | None = None
+        self._first_until: float | None = None
+        """Until when those who ask wait for the first look, in time.monotonic()."""
+        self._tell: Callable[[], None] = lambda: None
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Let looks that are under way end soon; what they have found out is kept."""
+        self._is_closed = True
+
+    @property
+    def places(self) -> list[Place]:
+        return [shelf.place for shelf in self._shelves]
+
+    def on_change(self, tell: Callable[[], None]) -> None:
+        """Call `tell` from now on whenever the list differs from what it was; from any thread, and holding no lock."""
+        self._tell = tell
+
+    # -- looking
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether a folder or a header is being read."""
+        with self._changed:
+            return any(shelf.is_looking for shelf in self._shelves)
 
     def refresh(self) -> None:
         """Look again. What did not change is not read again."""
-        found: dict[str, Entry] = {}
-        for models, checkpoints in self._places:
-            for path in [*_folders_in(models), *_checkpoints_in(checkpoints)]:
-                root = models if path.parent == models else checkpoints
-                self._add(found, path, root)
-        for folder in self._extra:
-            for path in _checkpoints_in(folder):
-                self._add(found, path, folder)
-        with self._lock:
-            self._entries = found
-            self._listed = True
-
-    def _add(self, found: dict[str, Entry], path: Path, root: Path) -> None:
-        title = path.relative_to(root).as_posix()
-        if title in found:
-            if found[title].path.resolve() == path.resolve():
-                return
-            title = f"{root.parent.name}/{title}"
-        found[title] = replace(self._entry(path), title=title)
-
-    def _entry(self, path: Path) -> Entry:
-        weights = _weights(path)
-        try:
-            status = weights.stat() if weights.exists() else path.stat()
-        except OSError as problem:
-            why = f"cannot be opened: {problem.strerror}" if path.exists() else "is a link that leads nowhere"
-            return Entry(path.name, path.stem, path, 0, None, f"{path.name} {why}.")
-        mark = (status.st_size, status.st_mtime_ns, _time_beside(path))
-        known = self._seen.get(path)
-        if known and known[0] == mark:
-            return self._hashed(known[1], mark)
-        identity, error = None, ""
-        try:
-            identity = identify(path, self._families, self._learnt.get(_key(path, mark)))
-        except CheckpointReadError as problem:
-            error = str(problem)
-        size = _folder_size(path) if path.is_dir() else status.st_size
-        name, knows = (path.name, read_knows(path)) if path.is_dir() else (path.stem, None)
-        entry = Entry(path.name, name, path, size, identity, error, knows=knows)
-        self._seen[path] = (mark, entry)
-        return self._hashed(entry, mark)
-
-    def _hashed(self, entry: Entry, mark: tuple[int, int, int]) -> Entry:
-        return replace(entry, sha256=self._hashes.get(_key(entry.path, mark), ""))
+        self._ask()
+        self._wait(self._patience)
 
     def entries(self) -> list[Entry]:
-        if not self._listed:
-            self.refresh()
-        with self._lock:
+        """As menus list them; those of which is_known is not set were found, but not read yet."""
+        if self._first_until is None:
+            self._ask()
+        if self._patience is None:
+            self._wait_first(None)
+        elif (left := (self._first_until or 0) - time.monotonic()) > 0:
+            self._wait_first(left)
+        with self._changed:
             return list(self._entries.values())
 
+    def _ask(self) -> None:
+        """Have every place looked at, from now on."""
+        with self._changed:
+            if self._first_until is None:
+                self._first_until = time.monotonic() + (self._patience or 0)
+                self._recall()
+            for shelf in self._shelves:
+                shelf.again = shelf.is_looking
+                if not shelf.is_looking:
+                    shelf.is_looking = True
+                    threading.Thread(target=self._look, args=(shelf,), name="catalog", daemon=True).start()
+
+    def _wait(self, seconds: float | None) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self.is_looking, seconds)
+
+    def _wait_first(self, seconds: float | None) -> None:
+        """For the first look; later ones go on behind what is known."""
+        with self._changed:
+            if self._first_until != 0.0:
+                self._wait(seconds)
+                if not self.is_looking:
+                    self._first_until = 0.0
+
+    def _recall(self) -> None:
+        """What was there last time, until it has been looked at."""
+        self._remembered = Remembered(self._kept.with_name("identities.json"), self._families)
+        self._records = self._remembered.read()
+        if self._patience is None:
+            return
+        for shelf in self._shelves:
+            shelf.found = [one.found for path, one in self._records.items() if path.is_relative_to(shelf.place.folder)]
+        self._merge()
+
+    def _look(self, shelf: _Shelf) -> None:
+        goes_on = True
+        try:
+            while goes_on:
+                found = shelf.place.look()
+                with self._changed:
+                    shelf.found = found
+                self._publish()
+                if self._read_new(found):
+                    self._keep()
+                with self._changed:
+                    goes_on, shelf.again = shelf.again and not self._is_closed, False
+                    shelf.is_looking = goes_on
+                    self._changed.notify_all()
+        finally:
+            if goes_on:  # it failed: nobody waits for it for ever
+                with self._changed:
+                    shelf.is_looking = shelf.again = False
+                    self._changed.notify_all()
+
+    def _read_new(self, found: Sequence[Found]) -> bool:
+        """Find out what the new ones are; whether there was one."""
+        with self._changed:
+            new = [one for one in found if not self._is_read(one)]
+        told = time.monotonic()
+        for one in new:
+            if self._is_closed:
+                break
+            self._read(one)
+            if time.monotonic() - told > AT_ONCE:
+                self._publish()
+                told = time.monotonic()
+        if new:
+            self._publish()
+        return bool(new)
+
+    def _is_read(self, found: Found) -> bool:
+        record = self._records.get(found.path)
+        if found.problem:
+            return True
+        if record is None or record.found.mark != found.mark or record.facts != self._learnt.get(_key(found), {}):
+            return False
+        return not found.is_folder or self._knows.get(found.path, (None,))[0] == found.mark
+
+    def _read(self, found: Found) -> None:
+        """Open a file's header, or a folder's configuration."""
+        facts = self._learnt.get(_key(found), {})
+        identity, error, is_lasting = None, "", True
+        try:
+            identity = identify(found.path, self._families, facts)
+        except CheckpointReadError as problem:
+            error, is_lasting = str(problem), os.access(found.path, os.R_OK)
+        except Exception as problem:  # noqa: BLE001 (one file must not hide the others)
+            _log.exception("%s", found.path)
+            error = f"{found.path.name} could not be looked at ({type(problem).__name__}). The log says more."
+        knows = read_knows(found.path) if found.is_folder else None
+        mark = found.mark if is_lasting else (-1, -1, -1)  # what the disk refused once is tried again
+        with self._changed:
+            self._records[found.path] = Record(replace(found, mark=mark), facts, identity, error)
+            self._knows[found.path] = (mark, knows)
+
+    def _keep(self) -> None:
+        """Write down what was found out. Of what is not there any more only what lies on a disk that is away."""
+        with self._changed:
+            listed = {one.path for shelf in self._shelves for one in shelf.found}
+            records = list(self._records.values())
+        kept = [one for one in records if one.found.path in listed or not one.found.path.parent.exists()]
+        with self._writing:
+            if self._remembered is not None:
+                self._remembered.write(kept)
+
+    def _publish(self) -> None:
+        if self._merge():
+            self._tell()
+
+    def _merge(self) -> bool:
+        """Put the list together; whether it differs from what it was."""
+        with self._changed:
+            before, self._entries = self._entries, {}
+            seen: dict[str, Found] = {}
+            paths: set[Path] = set()
+            for shelf in self._shelves:
+                name = shelf.place.name
+                for found in shelf.found:
+                    first = seen.get(found.title)
+                    if found.path in paths or (first and first.id == found.id != (0, 0)):
+                        continue
+                    title = _unique(found.title, name, seen)
+                    paths.add(found.path)
+                    seen[title] = found
+                    made = self._entry(found, title)
+                    old = before.get(title)
+                    self._entries[title] = old if old == made else made
+            return list(before.items()) != list(self._entries.items())
+
+    def _entry(self, found: Found, title: str) -> Entry:
+        record = self._records.get(found.path)
+        is_known = self._is_read(found) or (record is not None and -1 in record.found.mark)
+        identity = record.identity if record and is_known else None
+        failed_at, failure = self._failures.get(found.path, (None, ""))
+        error = found.problem or (failure if failed_at == found.mark else "") or (record.error if record and is_known else "")
+        return Entry(
+            title,
+            found.path.name if found.is_folder else found.path.stem,
+            found.path,
+            found.size,
+            identity,
+            error,
+            self._hashes.get(_key(found), ""),
+            self._knows.get(found.path, (None, None))[1] if found.is_folder else None,
+            is_known,
+            found.config,
+            found.preview,
+            found.preview_time,
+        )
+
+    # -- asking for one
+
     def find(self, name: str) -> Entry:
-        """The checkpoint of that title, path, name or hash, tried in this order; never another one.
+        """The checkpoint of that title, path, name or hash, tried in this order; never another one. Of several with the same
+        bytes the first answers to the hash.
 
         Raises:
             UnknownCheckpointError: none fits, or several do.
         """
+        wanted = name.strip()
+        found = self._find(name, self.entries()) if wanted else None
+        if found is None and wanted:
+            self.refresh()
+            found = self._find(name, self.entries())
+        if found is not None:
+            return found if found.is_known else self._read_now(found)
         entries = self.entries()
+        known = ", ".join(entry.title for entry in entries[:8]) or "there is none yet; put one into models/Stable-diffusion"
+        raise UnknownCheckpointError(f"No checkpoint is called {name!r}. Known: {known}{', ...' if len(entries) > 8 else ''}.")
+
+    def titled(self, title: str) -> Entry | None:
+        """The checkpoint of exactly that title, read; None where there is none. Quick."""
+        self.entries()
+        with self._changed:
+            entry = self._entries.get(title)
+        return entry if entry is None or entry.is_known else self._read_now(entry)
+
+    def _find(self, name: str, entries: Sequence[Entry]) -> Entry | None:
         wanted = name.strip()
         if wanted.endswith("]") and " [" in wanted:  # "name.safetensors [0a1b2c3d4e]", as A1111 titles it
             wanted, _, digest = wanted[:-1].rpartition(" [")
-            exact = [
-                entry
-                for entry in entries
-                if digest and entry.sha256.startswith(digest) and wanted in (entry.title, entry.path.name, entry.name)
-            ]
-            if len(exact) == 1:
-                return exact[0]
-        for key in (_title, _path, _file_name, _name):
+            for entry in entries:
+                if digest and entry.sha256.startswith(digest) and wanted in (entry.title, entry.path.name, entry.name):
+                    return entry
+        with self._changed:
+            if wanted in self._entries:
+                return self._entries[wanted]
+        for key in (_path, _file_name, _name):
             hits = [entry for entry in entries if key(entry) == wanted]
             if len(hits) == 1:
                 return hits[0]
@@ -164,16 +356,31 @@ class Catalog:
         digest = wanted.lower()
         if len(digest) >= 8 and all(c in "0123456789abcdef" for c in digest):
             hits = [entry for entry in entries if entry.sha256.startswith(digest)]
-            if len(hits) == 1:
+            if len({entry.sha256 for entry in hits}) == 1:
                 return hits[0]
-        known = ", ".join(entry.title for entry in entries[:8]) or "there is none yet; put one into models/Stable-diffusion"
-        raise UnknownCheckpointError(f"No checkpoint is called {name!r}. Known: {known}{', ...' if len(entries) > 8 else ''}.")
+        return None
+
+    def _read_now(self, entry: Entry) -> Entry:
+        """Find out what one is that nobody has looked at yet."""
+        with self._changed:
+            found = next((one for shelf in self._shelves for one in shelf.found if one.path == entry.path), None)
+        if found is None:  # taken away meanwhile
+            return entry
+        self._read(found)
+        self._publish()
+        with self._changed:
+            return self._entries.get(entry.title, entry)
+
+    # -- what is found out otherwise
 
     def mark(self, title: str, error: str) -> None:
-        """Remember that a checkpoint could not be loaded, so that the list shows why."""
-        with self._lock:
-            if title in self._entries:
-                self._entries[title] = replace(self._entries[title], error=error)
+        """Remember that a checkpoint could not be loaded, so that the list shows why, until its file changes."""
+        entry = self.titled(title)
+        with self._changed:
+            found = entry and next((one for shelf in self._shelves for one in shelf.found if one.path == entry.path), None)
+            if found:
+                self._failures[found.path] = (found.mark, error)
+        self._publish()
 
     def learn(self, title: str, **facts: str) -> Entry:
         """Remember of a checkpoint what its header does not say: prediction="v" (asked of the network), or
@@ -183,36 +390,51 @@ class Catalog:
             UnknownCheckpointError
         """
         entry = self.find(title)
-        weights = _weights(entry.path)
-        status = weights.stat()
-        key = _key(entry.path, (status.st_size, status.st_mtime_ns, 0))
-        with self._lock:
-            self._learnt[key] = self._learnt.get(key, {}) | facts
-            self._seen.pop(entry.path, None)
-            known = replace(self._entry(entry.path), title=entry.title)
-            self._entries[entry.title] = known
-            _write_kept(self._kept.with_name("learnt.json"), self._learnt)
-        return known
+        with self._changed:
+            found = next(one for shelf in self._shelves for one in shelf.found if one.path == entry.path)
+            self._learnt[_key(found)] = self._learnt.get(_key(found), {}) | facts
+            learnt = dict(self._learnt)
+        self._read(found)
+        write_kept(self._kept.with_name("learnt.json"), learnt)
+        self._keep()
+        self._publish()
+        with self._changed:
+            return self._entries[entry.title]
 
-    def hash(self, entry: Entry) -> Entry:
-        """The entry with its SHA-256; reads the whole file the first time (about a second for 2 GB)."""
-        weights = _weights(entry.path)
+    def hash(self, entry: Entry, is_gentle: Callable[[], bool] | None = None) -> Entry:
+        """The entry with its SHA-256; reads the whole file the first time (about a second for 2 GB).
+
+        Args:
+            is_gentle: asked between pieces; where it says True, reading makes way for others. None: as quick as it can be.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        weights = weights_of(entry.path)
         if entry.sha256 or not weights.is_file():
             return entry
         status = weights.stat()
-        with weights.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        with self._lock:
-            self._hashes[_key(entry.path, (status.st_size, status.st_mtime_ns, 0))] = digest
-            entry = replace(entry, sha256=digest)
-            if entry.title in self._entries:
-                self._entries[entry.title] = replace(self._entries[entry.title], sha256=digest)
-            _write_kept(self._kept, self._hashes)
-        return entry
+        digest = digest_of(weights, is_gentle)
+        after = weights.stat()
+        if digest is None or (status.st_size, status.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            return entry  # it changed while it was read, or the program ends
+        with self._changed:
+            self._hashes[f"{entry.path}|{status.st_size}|{status.st_mtime_ns}"] = digest
+            kept = dict(self._hashes)
+            if (known := self._entries.get(entry.title)) and known.path == entry.path:
+                self._entries[entry.title] = replace(known, sha256=digest)
+        with self._writing:
+            write_kept(self._kept, kept)
+        return replace(entry, sha256=digest)
 
 
-def _title(entry: Entry) -> str:
-    return entry.title
+def _unique(title: str, place: str, taken: Mapping[str, object]) -> str:
+    """A title that no other has: as it is, behind the name of its place, or with a number."""
+    if title not in taken:
+        return title
+    named = f"{place}/{title}"
+    numbers = (named, *(f"{named} ({number})" for number in range(2, len(taken) + 3)))
+    return next(name for name in numbers if name not in taken)
 
 
 def _path(entry: Entry) -> str:
@@ -227,76 +449,6 @@ def _name(entry: Entry) -> str:
     return entry.name
 
 
-def _folders_in(models: Path) -> list[Path]:
-    """Folders in diffusers layout that lie in models/ itself."""
-    return sorted(path.parent for path in models.glob("*/model_index.json"))
-
-
-def _checkpoints_in(folder: Path) -> list[Path]:
-    """Files and folders that are, or look like, checkpoints. A folder that is linked into itself is not entered again."""
-    found: list[Path] = []
-    above: dict[str, frozenset[tuple[int, int]]] = {}
-    for place, folders, files in os.walk(folder, followlinks=True):
-        status, parents = os.stat(place), above.get(os.path.dirname(place), frozenset())
-        if (status.st_dev, status.st_ino) in parents:
-            folders.clear()
-            continue
-        above[place] = parents | {(status.st_dev, status.st_ino)}
-        if "model_index.json" in files or (Path(place) != folder and _looks_like_one(Path(place), folders)):
-            found.append(Path(place))  # one without its index is listed, with the reason why it does not open
-            folders.clear()
-            continue
-        folders.sort()
-        found += [Path(place) / name for name in sorted(files) if name.lower().endswith(SUFFIXES) and ".vae." not in name.lower()]
-    return found
-
-
-def _looks_like_one(place: Path, folders: list[str]) -> bool:
-    """Whether a folder without an index has the parts of one in diffusers layout."""
-    names = {"unet", "vae", "transformer", "vqvae"} & set(folders)
-    return len(names) > 1 or any((place / name / "config.json").is_file() for name in names)
-
-
-def _time_beside(path: Path) -> int:
-    """When what lies beside a checkpoint changed last; 0 where nothing does."""
-    times = []
-    for file in (configuration.beside(path), beside(path), path / FILE):
-        with contextlib.suppress(OSError):  # taken away meanwhile
-            times += [file.stat().st_mtime_ns] if file else []
-    return max(times, default=0) + len(times)
-
-
-def _folder_size(path: Path) -> int:
-    size = 0
-    for file in path.rglob("*"):
-        with contextlib.suppress(OSError):
-            size += file.stat().st_size if file.is_file() else 0
-    return size
-
-
-def _weights(path: Path) -> Path:
-    """The file that stands for a checkpoint: itself, or a folder's U-Net."""
-    return path / "unet" / "diffusion_pytorch_model.safetensors" if path.is_dir() else path
-
-
-def _key(path: Path, mark: tuple[int, int, int]) -> str:
+def _key(found: Found) -> str:
     """Under which a file is remembered: its path, size and time."""
-    return f"{path}|{mark[0]}|{mark[1]}"
-
-
-def _read_kept(kept: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(kept.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not there yet, or damaged: found out again
-        return {}
-    return values if isinstance(values, dict) else {}
-
-
-def _write_kept(kept: Path, values: Mapping[str, Any]) -> None:
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        beside = kept.with_suffix(".new")
-        beside.write_text(json.dumps(values, indent=1), encoding="utf-8")
-        os.replace(beside, kept)
-    except OSError as error:
-        _log.warning("%s could not be kept: %s", kept.name, error)
+    return f"{found.path}|{found.mark[0]}|{found.mark[1]}"

@@ -8,7 +8,6 @@ import mmap
 import os
 import stat
 import struct
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,11 +43,12 @@ class Header:
     @property
     def precision(self) -> str:
         """The number format that most of its bytes have; "" where it has no tensor."""
-        sizes: Counter[torch.dtype] = Counter()
-        for name, place in self.places.items():
+        sizes: dict[torch.dtype, int] = {}
+        for place in self.places.values():
             kind = place.dtype if isinstance(place, Place) else KINDS[place[2]]
-            sizes[kind] += math.prod(self.shapes[name]) * kind.itemsize
-        return str(sizes.most_common(1)[0][0]).removeprefix("torch.") if sizes else ""
+            size = place.size * kind.itemsize if isinstance(place, Place) else place[1] - place[0]
+            sizes[kind] = sizes.get(kind, 0) + size
+        return str(max(sizes, key=lambda kind: sizes[kind])).removeprefix("torch.") if sizes else ""
 
     def value(self, name: str) -> torch.Tensor | None:
         """One small tensor of the file (a schedule, a scale), in float64; None where it is not there, or no such thing."""

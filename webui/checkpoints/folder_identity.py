@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from webui.checkpoints.build import Build, Identity, choose
-from webui.checkpoints.files import read_json
+from webui.checkpoints.files import read_header, read_json
 from webui.contract.errors import CheckpointReadError
 from webui.contract.parts import Family
 
@@ -45,7 +45,16 @@ def identify_folder(path: Path, rows: list[Family]) -> Identity:
     size = unet.get("sample_size")
     if isinstance(size, int) and size:
         numbers["native_size"] = size * int(numbers["latent_factor"])
-    return Identity(replace(row, prediction=prediction or row.prediction, **numbers), is_folder=True)
+    row = replace(row, prediction=prediction or row.prediction, **numbers)
+    return Identity(row, is_folder=True, precision=_precision(path / "unet" / "diffusion_pytorch_model.safetensors"))
+
+
+def _precision(weights: Path) -> str:
+    """Number format of a folder's U-Net; "" where its file has another name, or cannot be read, which opening it will say."""
+    try:
+        return read_header(weights).precision
+    except CheckpointReadError:
+        return ""
 
 
 def _scheduler(path: Path) -> dict[str, Any]:

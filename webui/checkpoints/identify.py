@@ -176,6 +176,7 @@ def _with_details(
         autoencoder=other,
         assumed=frozenset(assumed),
         kinds=header.kinds,
+        precision=header.precision,
     )
 
 

@@ -154,6 +154,7 @@ SD_X4 = replace(
     does="upscale",
     preview=None,
     configuration={"disable_self_attentions": (True, True, True, False)},
+    network_tensors=15.4,
     about="Stable Diffusion x4 upscaler: enlarges a picture, guided by words",
 )
 POCKET_X4 = replace(
@@ -228,6 +229,7 @@ SDXL = replace(
     inputs=(*WORDS, *IMAGE, "second_prompt", "second_negative_prompt", "refiner", "refiner_switch", *SIZES),
     sizes=BUCKETS,
     preview=None,
+    network_tensors=15.9,
     about="Stable Diffusion XL base",
 )
 SDXL_INPAINT = replace(
@@ -319,6 +321,7 @@ LDM_CLASS = replace(
     beta_start=0.0015,
     beta_end=0.0195,
     inputs=("class_label", *IMAGE),
+    network_tensors=15.6,
     about="Latent Diffusion for the thousand classes of ImageNet",
 )
 LDM_UNCOND = replace(
@@ -334,6 +337,7 @@ LDM_UNCOND = replace(
     context_width=0,
     network_width=224,
     inputs=IMAGE,
+    network_tensors=14.1,
     about="Latent Diffusion without conditioning: faces, bedrooms, churches",
 )
 LDM_SR = replace(
@@ -379,6 +383,7 @@ LDM_SEMANTIC = replace(
     beta_end=0.0205,
     inputs=("map",),
     needs=("map",),
+    network_tensors=22.1,
     about="Latent Diffusion semantic synthesis: paints a map of labels",
 )
 LDM_LAYOUT = replace(
@@ -393,6 +398,7 @@ LDM_LAYOUT = replace(
     network_width=128,
     beta_end=0.0205,
     inputs=("boxes", *IMAGE),
+    network_tensors=15.6,
     about="Latent Diffusion layout-to-image: things in their boxes",
 )
 AUTOENCODER = replace(

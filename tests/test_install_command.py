@@ -114,7 +114,7 @@ def test_the_same_set_elsewhere(typed, tmp_path: Path) -> None:  # type: ignore[
     lines = out.splitlines()
     assert code == 0 and lines[0] == f"{tmp_path / 'data' / 'extensions.lock'} has:"
     assert [line.split(",")[0] for line in lines[1:3]] == ["  by-git 1.0", "  by-zip 1.0"]
-    assert lines[3] == "Not in it, for they were not installed but put there by hand: mine."
+    assert lines[3] == "Not in it, for they came with the program or were put there by hand: mine."
     assert [row["name"] for row in json.loads((tmp_path / "rows.json").read_text())["extensions"]] == ["by-git", "by-zip"]
     locked = str(shutil.copy(tmp_path / "data" / "extensions.lock", tmp_path / "my.lock"))
     committed(tmp_path / "r", files_of("by-git", "2.0"))

@@ -296,6 +296,15 @@ def test_what_git_says_is_told_in_one_sentence(home: Home, tmp_path: Path, monke
     assert home.names == []
 
 
+def test_nothing_of_the_folder_in_which_it_was_typed_runs(
+    packaged: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    wheel(tmp_path / "wheels")
+    monkeypatch.chdir(write(tmp_path / "here", {"pip.py": f"open({str(tmp_path / 'has-run')!r}, 'w')\n"}))
+    packaged.installer.discard(packaged.stage("webui-my-sampler"))
+    assert not (tmp_path / "has-run").exists()
+
+
 # ---------------------------------------------------------------- what is refused
 
 
@@ -390,8 +399,40 @@ def test_links_in_a_repository_or_a_folder_are_refused(kind: str, home: Home, tm
     (folder / "keys").symlink_to("/etc")
     if kind == "git":
         committed(folder, {})
-    with pytest.raises(InstallError, match="has keys, which is a link"):
+    with pytest.raises(InstallError, match=r"has '?keys'?, which is a link"):
         home.stage(folder.as_uri() if kind == "git" else folder)
+    assert home.names == []
+
+
+def test_a_repository_that_would_grow_without_end_is_refused_before_it_is_written(home: Home, tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    committed(folder, files_of())
+
+    def made(*words: str, text: str = "") -> str:
+        done = subprocess.run(["git", "-C", str(folder), *words], input=text, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def commit_of(tree: str, branch: str) -> None:
+        who = {f"GIT_{who}_{what}": "a@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        words = ["git", "-C", str(folder), "commit-tree", "-m", "x", tree]
+        commit = subprocess.run(words, env={**os.environ, **who}, capture_output=True, text=True, check=True).stdout.strip()
+        made("update-ref", f"refs/heads/{branch}", commit)
+
+    tree = made(
+        "mktree", text="".join(f"100644 blob {made('hash-object', '-w', '--stdin', text='x')}\tf{n}\n" for n in range(10))
+    )
+    for _ in range(7):  # 10 ** 8 files out of a few hundred bytes
+        tree = made("mktree", text="".join(f"040000 tree {tree}\td{n}\n" for n in range(10)))
+    commit_of(tree, "many")
+    zeros = tmp_path / "zeros"
+    with zeros.open("wb") as file:
+        file.truncate(2**26)
+    blob = made("hash-object", "-w", str(zeros))
+    commit_of(made("mktree", text="".join(f"100644 blob {blob}\tf{n}\n" for n in range(17))), "large")
+    commit_of(made("mktree", text=f"160000 commit {made('rev-parse', 'HEAD')}\tother\n"), "parts")
+    for branch, says in {"many": "more than 10,000 files", "large": "more than 1024 MB", "parts": "a part in another"}.items():
+        with pytest.raises(InstallError, match=says):
+            home.stage(f"{folder.as_uri()}#{branch}")
     assert home.names == []
 
 
@@ -581,7 +622,10 @@ def test_where_it_fails_on_the_way_all_is_as_before(
 def test_what_was_put_there_by_hand_is_neither_updated_nor_deleted(home: Home) -> None:
     write(home.extensions / "mine", files_of("mine"))
     for action in (home.installer.stage_update, home.installer.rollback, home.installer.remove):
-        with pytest.raises(InstallError, match=r"mine was put there by hand \(extensions/mine of the data folder\)"):
+        with pytest.raises(
+            InstallError,
+            match=r"was put there by hand \(extensions/mine of the data folder\), so it is neither updated nor deleted",
+        ):
             action("mine")
         with pytest.raises(UnknownNameError, match=r"No extension is called 'min'\. Did you mean 'mine'"):
             action("min")

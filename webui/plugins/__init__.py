@@ -7,6 +7,13 @@ loading     all of them, one by one
 checking    one of them, for its author: all that is wrong with it
 making      a new one that works
 command     webui extensions
+
+installing       puts extensions in their place, updates them, takes them back and away
+install_command  the same, typed
+sources          where from, read from what was typed
+fetching         git and downloads; unpacking: zips and folders; packages: wheels and pip
+requirements     which packages, against what is there
+lock             extensions.lock: what is installed
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -18,13 +19,15 @@ from urllib.parse import urlsplit
 
 from webui.contract.errors import InstallError
 from webui.plugins.sources import Source, is_this_machine
-from webui.plugins.unpacking import ARCHIVE_AT_MOST, PIECE, Stop, delete
+from webui.plugins.unpacking import ARCHIVE_AT_MOST, BYTES_AT_MOST, FILES_AT_MOST, NAME_AT_MOST, PIECE, Stop, delete
 
 Tell = Callable[[str], None]
 """Takes a few words: what is being done."""
 SECONDS = 900.0
 """That one call of git or pip may take."""
 STEP = 0.1
+LIST_AT_MOST = FILES_AT_MOST * (NAME_AT_MOST + 100)
+"""Bytes of git's list of files."""
 SILENCE = 30.0
 """Seconds without a byte after which a download has broken off."""
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -117,6 +120,7 @@ def clone(source: Source, into: Path, commit: str, should_stop: Stop) -> str:
             # a server that hands out branches only: the commit must be in one of them
             git("fetch", "--quiet", "--no-recurse-submodules", "--", source.place, "+refs/*:refs/all/*")
             at = wanted
+        _check_listed(_beginning(["git", "-C", str(into), "ls-tree", "-r", "-l", "-z", at], LIST_AT_MOST + 1), source)
         git("checkout", "--quiet", "--detach", at)
         found = git("rev-parse", "--verify", "HEAD^{commit}").strip()
     except Failed as error:
@@ -129,6 +133,36 @@ def clone(source: Source, into: Path, commit: str, should_stop: Stop) -> str:
         raise InstallError(f"{source} gave the commit {found}, not {commit}.")
     delete(into / ".git")
     return found
+
+
+def _beginning(command: Sequence[str], length: int) -> bytes:
+    """The first bytes that a program says; it is ended when there are more. A tree can be made that is listed without end."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    process = subprocess.Popen(
+        list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=kept
+    )  # fmt: skip
+    with process, process.stdout or io.BytesIO() as said:
+        beginning = said.read(length)
+        process.kill()
+    return beginning
+
+
+def _check_listed(said: bytes, source: Source) -> None:
+    """Look at the files of a commit before they are written. Raises InstallError."""
+    lines = said.split(b"\0")[:-1]
+    if len(said) > LIST_AT_MOST or len(lines) > FILES_AT_MOST:
+        raise InstallError(f"{source} holds more than {FILES_AT_MOST:,} files, so it was not installed.")
+    total = 0
+    for line in lines:
+        facts, _, name = line.partition(b"\t")
+        mode, _, _, size = facts.split()
+        kind = {b"120000": "a link, which could lead out of its folder", b"160000": "a part in another repository"}.get(mode)
+        if kind:
+            shown = name.decode("utf-8", "replace")[:80]
+            raise InstallError(f"{source} has {shown!r}, which is {kind}, so it was not installed.")
+        total += int(size)
+    if total > BYTES_AT_MOST:
+        raise InstallError(f"{source} would take more than {BYTES_AT_MOST // 2**20} MB, so it was not installed.")
 
 
 def _git_environment(source: Source) -> dict[str, str]:

@@ -140,7 +140,7 @@ def _lock(installer: Installer, target: Path | None) -> None:
         target.write_text(json.dumps({"extensions": [asdict(row) for row in rows]}, indent=1, ensure_ascii=False), "utf-8")
     print(f"{installer.lock_file} has:", *map(_line, rows), *["  (none)"] * (not rows), sep="\n")
     if left_out:
-        print(f"Not in it, for they were not installed but put there by hand: {', '.join(left_out)}.")
+        print(f"Not in it, for they came with the program or were put there by hand: {', '.join(left_out)}.")
 
 
 def _line(row: Row) -> str:

@@ -134,8 +134,8 @@ class Installer:
         if hand is None:
             raise UnknownNameError("extension", name[:80], sorted({row.name for row in rows} | {one.name for one in extensions}))
         raise InstallError(
-            f"{hand.name} was put there by hand ({_place(hand)}), so the program neither knows where it comes from nor deletes "
-            "it. It can be disabled; or delete its folder and install it from its source."
+            f"{hand.name} was not installed but came with the program or was put there by hand ({_place(hand)}), so it is "
+            "neither updated nor deleted here. It can be disabled."
         )
 
     def is_changed(self, row: Row) -> bool:
@@ -146,7 +146,7 @@ class Installer:
             return True
 
     def refresh(self) -> tuple[tuple[Row, ...], tuple[str, ...]]:
-        """Write the lock file anew; (what is in it, the names of those that cannot be: they were put there by hand)."""
+        """Write the lock file anew; (what is in it, the names of those that were not installed here)."""
         with self._lock:
             rows = self.rows()
             lock.write(self._places.lock, rows)
@@ -246,7 +246,7 @@ class Installer:
         try:
             with self._lock:
                 self._check_name(staged)  # another one may have come meanwhile
-                rows = lock.read(self._places.lock)
+                lock.read(self._places.lock)  # where it is damaged, nothing is begun
                 if staged.needs.missing:
                     tell(f"Installing {', '.join(staged.needs.missing)}")
                     limits = staged.stage / "constraints.txt"
@@ -257,7 +257,7 @@ class Installer:
                     if staged.replaces:
                         self._put_aside(staged.replaces, undo)
                     self._put(staged, undo)
-                    lock.write(self._places.lock, [*_without(rows, staged.row.name), staged.row])
+                    self._note(staged.row.name, staged.row)
                 return staged.row
         finally:
             self.discard(staged)
@@ -274,7 +274,6 @@ class Installer:
             row = self.row(name)
             raise InstallError(f"There is no version before {row.version} of {row.name}.")
         with self._lock:
-            rows = lock.read(self._places.lock)
             now = next((row for row in self.rows() if row.name.casefold() == name.casefold()), None)
             kept = self._kept(name)
             if now is None:
@@ -288,7 +287,7 @@ class Installer:
                     self._move(kept / "back", kept / "now", undo)
                 else:
                     self._move(kept / "back", self._folder(before), undo)
-                lock.write(self._places.lock, [*_without(rows, name), before])
+                self._note(name, before)
             if now is None:
                 (kept / "before.lock").unlink(missing_ok=True)
             return before
@@ -300,13 +299,11 @@ class Installer:
             UnknownNameError, InstallError
         """
         row = self.row(name)
-        with self._lock:
-            rows = lock.read(self._places.lock)
-            with self._undone() as undo:
-                self._put_aside(row, undo)
-                if row.package:
-                    self._pip.uninstall(row.package, _never)
-                lock.write(self._places.lock, _without(rows, name))
+        with self._lock, self._undone() as undo:
+            self._put_aside(row, undo)
+            if row.package:
+                self._pip.uninstall(row.package, _never)
+            self._note(name, None)
         return row
 
     # ------------------------------------------------------------ inside
@@ -386,7 +383,7 @@ class Installer:
         if replaces is not None:
             return
         for one in self._found():
-            if name.casefold() in (one.name.casefold(), one.folder.name.casefold() if one.origin != "package" else ""):
+            if name.casefold() == one.name.casefold():
                 version = f" {one.version}" if one.version else ""
                 raise InstallError(
                     f"An extension called {one.name}{version} is there already, in {_place(one)}; the {name} {row.version} of "
@@ -415,6 +412,11 @@ class Installer:
     def _kept(self, name: str) -> Path:
         """Where the version before lies: before/ and before.lock; of a package the wheel of the present one in now/, too."""
         return self._places.versions / name.casefold()
+
+    def _note(self, name: str, row: Row | None) -> None:
+        """Write down what is installed under a name now; read just before, for another program may have written meanwhile."""
+        others = [one for one in lock.read(self._places.lock) if one.name.casefold() != name.casefold()]
+        lock.write(self._places.lock, [*others, *([row] if row else [])])
 
     def _put(self, staged: Staged, undo: list[tuple[Path, Path]]) -> None:
         row = staged.row
@@ -530,10 +532,6 @@ def _check_sum(source: Source, found: str, expected: str) -> None:
         raise InstallError(
             f"{source} is not what the lock file means: its SHA-256 is {found[:16]}…, not {expected[:16]}…. It was not installed."
         )
-
-
-def _without(rows: Sequence[Row], name: str) -> list[Row]:
-    return [row for row in rows if row.name.casefold() != name.casefold()]
 
 
 def _wheel(folder: Path) -> Path:

@@ -99,7 +99,7 @@ class Pip:
 
     def _run(self, action: str, words: list[str], should_stop: Stop) -> str:
         target = ["--python", self._python] if self._python else []
-        command = [sys.executable, "-m", "pip", *target, action, "--no-input", "--disable-pip-version-check", *words]
+        command = [sys.executable, "-P", "-m", "pip", *target, action, "--no-input", "--disable-pip-version-check", *words]
         try:
             return run(command, should_stop, {**os.environ, "PYTHONUTF8": "1"})
         except Failed as error:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -44,6 +45,9 @@ class Defaults:
     guidance: float
     width: int
     height: int
+    prompt: str = ""
+    """Words that the user wants behind every prompt for it."""
+    negative_prompt: str = ""
 
 
 class Checkpoints:
@@ -59,6 +63,7 @@ class Checkpoints:
         dtype: the number format to compute in; None: the one that is found to be fastest here.
         upscalers: networks that enlarge finished pictures; None: there are none.
         on_loaded: is told of each checkpoint that came into memory; it must not raise, and returns at once.
+        own_defaults: what the user set for the checkpoint at a path, by field of Defaults; it counts instead of its family's.
         is_shared: whether host memory is the device's memory; None: on a processor.
     """
 
@@ -74,8 +79,10 @@ class Checkpoints:
         upscalers: Upscalers | None = None,
         on_loaded: Callable[[Entry], None] = lambda _: None,
         is_shared: bool | None = None,
+        own_defaults: Callable[[Path], Mapping[str, Any]] = lambda _: {},
     ) -> None:
         self.catalog = catalog
+        self._own_defaults = own_defaults
         self._on_loaded = on_loaded
         self.shelf = shelf
         self.upscalers = upscalers or Upscalers((), device)
@@ -120,6 +127,9 @@ class Checkpoints:
         return self.catalog.find(name) if name else self._current()
 
     def _current(self) -> Entry:
+        chosen = self.catalog.titled(self._chosen)
+        if chosen and not chosen.error and chosen.family and chosen.family.does:
+            return chosen
         entries = self.entries()
         whole = [
             entry for entry in entries if not entry.error and entry.family and entry.family.does
@@ -156,7 +166,11 @@ class Checkpoints:
         return entry
 
     def defaults(self, name: str = "") -> Defaults:
-        """Of a checkpoint's family row; reads no weights."""
+        """What the user set for a checkpoint, and its family row for the rest; reads no weights."""
+        return replace(self.family_defaults(name), **self._own_defaults(self.find(name).path))
+
+    def family_defaults(self, name: str = "") -> Defaults:
+        """Of a checkpoint's family row alone."""
         entry = self.find(name)
         if entry.family is None:
             raise CheckpointReadError(entry.error)

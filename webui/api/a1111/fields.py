@@ -290,7 +290,7 @@ def _churn(app: App, body: Shared, sampler: str, checkpoint: str) -> dict[str, f
         }
     if not asked:
         return {}
-    part = app.parts.samplers[sampler or app.checkpoints.defaults(checkpoint).sampler]
+    part = app.parts.samplers[sampler or app.checkpoints.family_defaults(checkpoint).sampler]
     known = inspect.signature(part.function).parameters
     for name in asked:
         if name not in known:

@@ -16,22 +16,23 @@ from webui.workspace.paths import Paths
 
 
 @contextmanager
-def program(*folders: Path, takes_jobs: bool = False) -> Iterator[App]:
+def program(*folders: Path, takes_jobs: bool = False, data: Path | None = None) -> Iterator[App]:
     """The program on the processor with the extensions of these folders and no others, and the checkpoints that come with it.
 
-    Its data folder goes away afterwards; no page and no port is opened. See webui.workspace.app.App for what it can do:
+    No page and no port is opened. See webui.workspace.app.App for what it can do:
     generate(request) draws, parts has the registries.
 
     Args:
         takes_jobs: whether its queue draws, so that app.queue.submit(request) makes a job.
+        data: its data folder, for what is to be there again the next time; None: one that goes away afterwards.
 
     Raises:
         PluginError: one of them cannot be loaded; says why.
     """
     parts, plugins = built_in()
     loaded = []
-    with tempfile.TemporaryDirectory() as data:
-        paths = Paths(Path(data))
+    with tempfile.TemporaryDirectory() as passing:
+        paths = Paths(data or Path(passing))
         owns = Owns(paths.state / "extensions", parts)
         for folder in folders:
             extension, faults = look_over(parts, plugins, folder.absolute(), owns)

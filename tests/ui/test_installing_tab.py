@@ -83,6 +83,9 @@ def test_install_asks_first_then_update_roll_back_and_remove(tab: Any, server: S
 def test_an_installed_one_is_updated_and_rolled_back_in_its_card(tab: Any, server: Server) -> None:
     assert card(tab, "by-hand").locator(".install-tools button").count() == 0
     half = card(tab, "half-step")
+    commit = json.loads((server.data / "extensions.lock").read_text())["extensions"][0]["commit"]
+    source = f"{(server.data / 'repository').as_uri()}, commit {commit[:10]}"
+    half.locator("dd").get_by_text(source, exact=True).wait_for()
     half.get_by_role("button", name="Update").click()
     tab.get_by_text("half-step 1.0 is the newest that file:").wait_for()
     committed(server.data / "repository", files_of("half-step", "2.0", code=MY_EULER, permissions=["network"]))

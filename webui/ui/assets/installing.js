@@ -109,11 +109,22 @@
     box.hidden = !made.length;
   }
   const cards = () => all('#extensions_list .extension[data-name]');
+  function drawSource(list, words) {
+    const old = LW.one('dd[data-source]', list);
+    if ((old?.textContent ?? '') === words) return;
+    old?.previousElementSibling.remove();
+    old?.remove();
+    if (!words) return;
+    const value = element('dd', { textContent: words });
+    value.dataset.source = '';
+    list.append(element('dt', { textContent: 'Source' }), value);
+  }
   function drawCard(card) {
     const row = state?.installed.find(one => same(one.name, card.dataset.name));
     const note = part(card, 'installed');
     if (!state || !note) return;
     if (note.textContent !== (row?.note ?? '')) note.textContent = row?.note ?? '';
+    drawSource(part(card, 'facts'), row?.source && !row.is_removed ? short(`${row.source}, ${row.what}`) : '');
     tools(part(card, 'tools'), row);
   }
   function drawWaiting() {

@@ -131,7 +131,6 @@ def test_every_flag_of_the_convention_is_known(capsys):
         (["--listen=maybe"], ["--listen takes no value"]),
         (["--no-login", "--auth", "a:b"], ["contradict"]),
         (["--data-dir", ""], ["file or folder"]),
-        (["generat", "x"], ["generat", "Did you mean generate?"]),
         (["generate", "a", "red", "sphere"], ["'red'", "quotation marks"]),
         (["generate", "x", "--steps", "many"], ["--steps many", "whole number"]),
         (["generate", "x", "--guidance", "nan"], ["--guidance nan", "number"]),

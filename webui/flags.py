@@ -10,7 +10,7 @@ import difflib
 import ipaddress
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -41,7 +41,7 @@ class Flags:
     """What was asked on the command line. Folders and files are absolute."""
 
     command: str = ""
-    """"" starts the page; else one of COMMANDS."""
+    """"" starts the page; else one of COMMANDS, or what may be a command of an extension: its words are options["words"]."""
     request: Mapping[str, Any] = field(default_factory=dict)
     """Fields of a GenerationRequest that `generate` was given, or of an EnlargeRequest that `upscale` was; limits are not
     checked yet, and pictures are files."""
@@ -217,19 +217,30 @@ COMMANDS: Mapping[str, Command] = {
 # ---------------------------------------------------------------- reading
 
 
-def parse(argv: list[str]) -> Flags:
+Added = Callable[[Path | None], Mapping[str, str]]
+"""the folder of --data-dir -> commands of the extensions there, as far as they are known without loading any, and what for"""
+
+
+def parse(argv: list[str], added: Added = lambda _: {}) -> Flags:
     """Read the command line (without the program's name).
 
+    A first word that is none of COMMANDS may be a command of an extension. All words behind it are its own, so the program's
+    flags stand before it.
+
+    Args:
+        added: for the help.
+
     Ends the program (SystemExit): with 0 after --help or --version, with 2 and one sentence on stderr when a value
-    is wrong or a word is not a command.
+    is wrong.
     """
-    return _Reader(argv).read()
+    return _Reader(argv, added).read()
 
 
 class _Reader:
     """Walks over the words once. Words of the command may stand before and behind the flags."""
 
-    def __init__(self, argv: list[str]) -> None:
+    def __init__(self, argv: list[str], added: Added) -> None:
+        self.added = added
         self.rest = list(argv)
         self.command = ""
         self.values: dict[str, Any] = {}
@@ -247,7 +258,8 @@ class _Reader:
             elif word == "--":
                 only_words = True
             elif word in ("--help", "-h"):
-                sys.stdout.write(help_text(self.command or next((word for word in self.rest if word in COMMANDS), "")))
+                command = self.command or next((word for word in self.rest if word in COMMANDS), "")
+                sys.stdout.write(help_text(command, self.added(self.values.get("data_dir"))))
                 raise SystemExit(0)
             elif word == "--version":
                 print(f"Latent WebUI {__version__}")
@@ -270,11 +282,10 @@ class _Reader:
     def _word(self, word: str) -> None:
         command = COMMANDS.get(self.command)
         if command is None:
-            if word not in COMMANDS:
-                near = difflib.get_close_matches(word, COMMANDS, n=1)
-                hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(COMMANDS)}."
-                stop(f"No command is called {word!r}. {hint}")
             self.command = word
+            if word not in COMMANDS:
+                self.options["words"], self.rest = tuple(self.rest), []
+                return
             for flags, into in ((COMMANDS[word].request, self.request), (COMMANDS[word].options, self.options)):
                 self.flags.update({alias: (flag, into) for flag in flags for alias in flag.names})
             return
@@ -361,8 +372,12 @@ def stop(sentence: str) -> NoReturn:
 # ---------------------------------------------------------------- help
 
 
-def help_text(command: str = "") -> str:
-    """The help of the program or of one of its commands, made from the table."""
+def help_text(command: str = "", added: Mapping[str, str] | None = None) -> str:
+    """The help of the program or of one of its commands, made from the table.
+
+    Args:
+        added: commands of extensions, and what they are for.
+    """
     if command:
         row = COMMANDS[command]
         word = row.positional.upper()
@@ -372,6 +387,7 @@ def help_text(command: str = "") -> str:
         return "\n".join([*head, *_lines((*row.request, *row.options)), "", "The flags of webui --help are understood too.", ""])
     lines = ["webui [flags]: start the page", ""]
     lines += [f"webui {name}: {row.about} (webui {name} --help)" for name, row in COMMANDS.items()]
+    lines += [f"webui {name}: {about or 'a command'} (of an extension)" for name, about in (added or {}).items()]
     for title, flags in (("The page", PAGE), ("Folders", PLACES), ("The machine", MACHINE)):
         lines += ["", title, *_lines(flags)]
     other = textwrap.fill(", ".join(sorted(ACCEPTED)), 100, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)

@@ -13,13 +13,15 @@ import sys
 import threading
 import time
 import webbrowser
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from webui import __version__
 from webui.contract.errors import StartError, WebUIError
-from webui.flags import Flags, parse
+from webui.flags import COMMANDS, Flags, parse
+from webui.workspace.commands import remember, remembered
 from webui.workspace.paths import Paths
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ _log = logging.getLogger("webui")
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program; its exit code. 2: something asked for cannot be done, said in one sentence on stderr."""
-    flags = parse(sys.argv[1:] if argv is None else argv)
+    flags = parse(sys.argv[1:] if argv is None else argv, known_commands)
     logging.basicConfig(level=flags.loglevel.upper(), format="%(levelname)s %(name)s: %(message)s")
     for noisy in ("httpx", "httpcore", "PIL", "asyncio", "multipart", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -60,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         "fetch": run_fetch,
     }
     try:
-        return commands[flags.command](flags)
+        return commands.get(flags.command, run_added)(flags)
     except WebUIError as error:
         print(error, file=sys.stderr)
         return 2
@@ -108,6 +110,7 @@ def built_in() -> tuple[Parts, PluginManager]:
     from webui.workspace.own import Owns
 
     parts, manager = Parts(), plugins.manager()
+    parts.commands.reserve(COMMANDS)
     parts.upscalers.reserve([*LATENT_MODES, *(one.name for one in BUILT_IN)])
     owns = Owns(Path(), parts)  # ours have none: their settings are the program's
     for name, plugin in {"checkpoints": families, "engine": builtin}.items():
@@ -132,6 +135,7 @@ def find_plugins(paths: Paths, with_extensions: bool = True) -> Found:
         if extension.error and extension.is_enabled:
             _log.error("extension %s is switched off: %s", extension.name, extension.error)
             _log.debug("%s", extension.details)
+    remember(paths.commands_file, parts.commands)
     return Found(parts, extensions, manager, owns)
 
 
@@ -141,13 +145,17 @@ def find_parts(paths: Paths, with_extensions: bool = True) -> tuple[Parts, tuple
     return found.parts, found.extensions
 
 
-def open_workspace(flags: Flags, takes_jobs: bool = True) -> App:
-    """The handles that the edges receive; a command beside a running page takes no jobs."""
+def open_workspace(flags: Flags, takes_jobs: bool = True, found: Found | None = None) -> App:
+    """The handles that the edges receive; a command beside a running page takes no jobs.
+
+    Args:
+        found: what plugs in, where that was looked for already.
+    """
     from webui import plugins
     from webui.workspace.app import open_app
 
     paths = paths_of(flags)
-    found = find_plugins(paths, not flags.disable_all_extensions)
+    found = found or find_plugins(paths, not flags.disable_all_extensions)
     extensions = found.extensions
     if flags.disable_all_extensions:  # told of, so that the one in the way can be disabled on the page
         extensions = plugins.find_extensions(paths.extensions)
@@ -268,6 +276,20 @@ def greet(server: uvicorn.Server, app: App, access: Access, flags: Flags) -> Non
 
 
 # ---------------------------------------------------------------- commands
+
+
+def run_added(flags: Flags) -> int:
+    """webui NAME ...: a command of an extension. What is none of ours has to wait until all extensions are loaded."""
+    from webui.added_command import run
+
+    found = find_plugins(paths_of(flags), not flags.disable_all_extensions)
+    words = flags.options["words"]
+    return run(flags.command, words, found.parts.commands, lambda: open_workspace(flags, takes_jobs=False, found=found))
+
+
+def known_commands(data: Path | None) -> Mapping[str, str]:
+    """Commands of extensions, as they were when extensions were loaded last: for a help that does not load any."""
+    return remembered(Paths(data or Paths(Path()).project).commands_file)
 
 
 def run_generate(flags: Flags) -> int:

@@ -158,6 +158,8 @@ def _registers(owner: str, offered: list[Offer], refuse: Callable[[PluginError],
         def register(name: str, function: Any, **options: Any) -> None:
             try:
                 _check_name(kind.what, name)
+                if kind.registry == "commands":
+                    _check_words(name, options.get("aliases", ()))
                 told = f"The {kind.what} {name!r}"
                 if kind.has_options or options.get("on_request") is True:
                     _check_own_options(told, function, kind.takes)
@@ -229,6 +231,13 @@ def _check_name(what: str, name: Any) -> None:
             f"A {what} cannot be called {name[: LETTERS + 1]!r}: a name has 1 to {LETTERS} printable letters, "
             "and no space at its ends."
         )
+
+
+def _check_words(*names: Any) -> None:
+    """A command is typed: its names are words."""
+    for name in (one for some in names for one in (some if isinstance(some, tuple) else (some,))):
+        if isinstance(name, str) and (name.startswith("-") or any(letter.isspace() for letter in name)):
+            raise PluginError(f"The command {name!r} cannot be typed: a command is one word, without a hyphen at its beginning.")
 
 
 def _check_function(what: str, function: Any, takes: tuple[str, ...]) -> None:

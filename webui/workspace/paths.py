@@ -42,6 +42,11 @@ class Paths:
         return self.state / "extensions.json"
 
     @property
+    def commands_file(self) -> Path:
+        """Commands that extensions offered when they were loaded last."""
+        return self.state / "extension-commands.json"
+
+    @property
     def versions(self) -> Path:
         """The version before of each installed extension."""
         return self.state / "extension-versions"

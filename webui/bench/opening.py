@@ -72,7 +72,7 @@ def _in_child(folder: Path, side: str, dtype: str = "") -> dict[str, float | str
     return told
 
 
-def _peak(reset: bool = False) -> float:
+def peak(reset: bool = False) -> float:
     """The most memory that this process ever held, in bytes; 0 where the system does not say (Linux does)."""
     try:
         if reset:
@@ -83,14 +83,15 @@ def _peak(reset: bool = False) -> float:
     return float(found[1]) * 1024 if found else 0.0
 
 
-def _measured(run: Callable[[], object]) -> dict[str, float]:
-    before = _peak(reset=True)
+def measured(run: Callable[[], object]) -> dict[str, float]:
+    """CPU seconds of this thread, and the most memory beyond what the process held before, in bytes."""
+    before = peak(reset=True)
     start = time.thread_time()
     kept = run()
     spent = time.thread_time() - start
-    peak = _peak()
+    highest = peak()
     del kept
-    return {"seconds": spent, "peak": peak - before if peak and before else 0.0}
+    return {"seconds": spent, "peak": highest - before if highest and before else 0.0}
 
 
 def _child(folder: Path, side: str, dtype: str) -> dict[str, float | str]:
@@ -109,7 +110,7 @@ def _child(folder: Path, side: str, dtype: str) -> dict[str, float | str]:
         def read() -> object:
             return {name: tensor.to(wanted, copy=True) for name, tensor in load_file(folder / FILE).items()}
 
-        return dict(_measured(read))
+        return dict(measured(read))
     from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: F401 (seconds of imports, which are not the file's)
     from transformers import CLIPTextModel  # noqa: F401
 
@@ -128,7 +129,7 @@ def _child(folder: Path, side: str, dtype: str) -> dict[str, float | str]:
     if side == "choose":
         with checkpoints.use() as model:
             return {"dtype": str(model.dtype).removeprefix("torch.")}
-    return dict(_measured(open_it))
+    return dict(measured(open_it))
 
 
 if __name__ == "__main__":

@@ -109,6 +109,12 @@ def _batching(program: Program, full: bool) -> list[Row]:
         return measure_batching(app, full)
 
 
+def _swap(program: Program, full: bool) -> list[Row]:
+    from webui.bench.swap import bench as measure_swaps
+
+    return measure_swaps(program.open, program.open_on_card, full)
+
+
 def _realtime(program: Program, full: bool) -> list[Row]:
     from webui.bench.edges import free_port
     from webui.bench.realtime import bench as measure_stream
@@ -122,7 +128,7 @@ def _realtime(program: Program, full: bool) -> list[Row]:
 
 BENCHES: Mapping[str, Callable[[Program, bool], list[Row]]] = {
     "loop": _loop, "calls": _calls, "arithmetic": _arithmetic, "delivery": _delivery, "page": _page, "start": _start,
-    "extensions": _extensions, "open": _open, "realtime": _realtime, "batching": _batching,
+    "extensions": _extensions, "open": _open, "realtime": _realtime, "batching": _batching, "swap": _swap,
 }  # fmt: skip
 
 

@@ -23,10 +23,11 @@ from webui.workspace.app import App
 
 SIDE = 64
 ONE_OF_A_BUILD = (
-    "v1-5-pruned-emaonly sd-v1-5-inpainting v2-1_768-ema-pruned 512-depth-ema x4-upscaler-ema sd21-unclip-h sd_xl_base_1.0 "
-    "sd_xl_refiner_1.0 sd_turbo ldm-text-1p4B ldm-cin256-v2 ldm-celebahq ldm-lsun_churches ldm-bsr_sr ldm-inpaint-big "
-    "ldm-semantic_synthesis256 ldm-layout2img-openimages256 first_stage-kl-f4 first_stage-kl-f16 first_stage-vq-f8"
-).split()
+    "v1-5-pruned-emaonly", "sd-v1-5-inpainting", "v2-1_768-ema-pruned", "512-depth-ema", "x4-upscaler-ema", "sd21-unclip-h",
+    "sd_xl_base_1.0", "sd_xl_refiner_1.0", "sd_turbo", "ldm-text-1p4B", "ldm-cin256-v2", "ldm-celebahq", "ldm-lsun_churches",
+    "ldm-bsr_sr", "ldm-inpaint-big", "ldm-semantic_synthesis256", "ldm-layout2img-openimages256", "first_stage-kl-f4",
+    "first_stage-kl-f16", "first_stage-vq-f8",
+)  # fmt: skip
 ON_A_CARD = Setting(is_processor=False)
 
 

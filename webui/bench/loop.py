@@ -22,7 +22,9 @@ from webui.contract.parts import Inputs, Parts
 from webui.contract.request import GenerationRequest
 from webui.contract.result import CheckpointName, Progress
 from webui.engine import generate, plan
+from webui.engine.references import References
 from webui.engine.start import begin
+from webui.engine.tiles import WHOLE
 
 SIDE = 256
 PROMPT = "a red sphere on a checkered floor"
@@ -82,7 +84,9 @@ def ours(sampler: str, parts: Parts) -> Callable[[int], None]:
         (batch,) = plan.batches(request)
         with torch.inference_mode():
             walk = begin(request, batch, model, generate.table_of(model), parts, Inputs(size=(SIDE, SIDE)))
-            generate.sample(request, batch.passes[0].stages[0], model, parts, bar, walk, batch.share(0, 1))
+            stage, known = batch.passes[0].stages[0], References(parts, None)
+            drawing = generate.Drawing(stage, model, model, WHOLE, batch.share(0, 1), known)
+            generate.sample(request, drawing, parts, bar, walk)
 
     return run
 

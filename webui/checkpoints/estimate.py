@@ -25,6 +25,11 @@ DECODER = 8.7
 8.5 in bfloat16, and"""
 DECODER_LAST = 6.6
 """where channels come last 6.0 and 6.5."""
+WIDEST = 4
+"""Times the last level's width: the decoder's widest."""
+MIDDLE = 8
+"""Tensors of the decoder's widest width, on the latents' grid, while its middle computes, which sees the whole also where the
+rest goes in tiles; one of them stays beside the tiles."""
 NETWORK = 1.08
 """What is measured of a U-Net, of what is counted: 1.02."""
 DEEPEST = 288
@@ -65,6 +70,14 @@ def decoding(family: Family, pixels: int, setting: Setting) -> int:
     return int(pixels * (DECODER_LAST if setting.is_last else DECODER) * family.decoder_width * setting.value_bytes)
 
 
+def decoding_in_tiles(family: Family, pixels: int, seen: int, setting: Setting) -> int:
+    """Bytes for decoding a picture of which so many pixels are seen at once."""
+    if seen >= pixels:
+        return decoding(family, pixels, setting)
+    level = pixels / family.latent_factor**2 * WIDEST * family.decoder_width * setting.value_bytes
+    return int(max(MIDDLE * level, level + decoding(family, seen, setting)))
+
+
 def network(family: Family, rows: int, pixels: int, setting: Setting, controls: int = 0) -> int:
     """Bytes for one call of the U-Net.
 
@@ -95,4 +108,4 @@ def whole(
     """
     rows = sides if setting.is_processor else sides * batch
     asked = network(family, rows, pixels, setting, controls)
-    return max(asked, decoding(family, decoded or pixels, setting)) + pictures(batch, pixels)
+    return max(asked, decoding_in_tiles(family, pixels, decoded or pixels, setting)) + pictures(batch, pixels)

@@ -1,9 +1,11 @@
-"""How much memory there is, and how much a picture needs."""
+"""How much memory there is, by which tiles are cut, and what happens where it runs out. What a picture needs: estimate.py."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import torch
@@ -31,7 +33,20 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         free, _total = torch.cuda.mem_get_info(device)
         return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(psutil.virtual_memory().available)
+    available = int(psutil.virtual_memory().available)
+    return available if (left := _left_in_container()) is None else min(available, left)
+
+
+def _left_in_container(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What a container's limit leaves (cgroup 2): the machine's free memory says nothing of it, and who goes beyond is ended.
+    None: there is no limit."""
+    try:
+        limit, used = (int((folder / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
+        lines = (line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+        cached = next(int(line[1]) for line in lines if line[0] == "inactive_file")  # pages of files, given back when wanted
+    except (OSError, ValueError, StopIteration, IndexError):  # "max", or no such container
+        return None
+    return max(limit - used + cached, 0)
 
 
 def total_bytes(device: torch.device) -> int:
@@ -53,32 +68,13 @@ def network_bytes(family: Family, pictures: int, pixels: int, bytes_per_value: i
     return 2 * pictures * cells * 24 * family.network_width * bytes_per_value
 
 
-def picture_bytes(family: Family, batch: int, width: int, height: int, network_tile: int = 0, decoder_tile: int = 0) -> int:
-    """About the most that a batch needs beyond the weights. The pictures of a batch are decoded one by one.
-
-    Args:
-        network_tile, decoder_tile: pixels of a side of what each sees at once; 0: all.
-    """
-    seen, decoded = (min(width, tile or width) * min(height, tile or height) for tile in (network_tile, decoder_tile))
-    return max(decoding_bytes(family, decoded), network_bytes(family, batch, seen)) + batch * width * height * 16
+def room(device: torch.device) -> int:
+    """Bytes that a picture may take."""
+    return free_bytes(device) - KEEP_FREE
 
 
-def require(needed: int, device: torch.device, width: int, height: int, batch: int) -> None:
-    """Refuse what cannot fit, before anything is allocated.
-
-    Raises:
-        MemoryLimitError: with the size that would fit.
-    """
-    free = free_bytes(device) - KEEP_FREE
-    if needed <= free:
-        return
-    share = max(0.0, free / needed)
-    side = int((width * height * share) ** 0.5) // 64 * 64
-    ways = [f"Try {side} x {side}" if side >= 64 else "Close other programs", *(["a smaller batch"] if batch > 1 else [])]
-    raise MemoryLimitError(
-        f"Not enough memory for {width} x {height}: it needs {needed / 1e9:.1f} GB, {max(free, 0) / 1e9:.1f} GB are free. "
-        f"{', or '.join(ways)}."
-    )
+class RanOutError(MemoryLimitError):
+    """Memory ran out on the way, although there should have been enough."""
 
 
 @contextmanager
@@ -86,20 +82,33 @@ def shortage(width: int, height: int) -> Iterator[None]:
     """Running out of memory inside the block becomes a sentence, and what the failed attempt held is given back.
 
     Raises:
-        MemoryLimitError
+        RanOutError
     """
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        is_shortage = (
-            not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-        )
-        if not is_shortage:
+        if not _is_shortage(error):
             raise
         error.__traceback__ = None  # its frames hold the tensors that did not fit
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        raise MemoryLimitError(
+        release()
+        raise RanOutError(
             f"Not enough memory for {width} x {height}: it ran out on the way. "
             "Try a smaller size or batch; everything else goes on."
         ) from None
+
+
+WORDS = ("allocate memory", "out of memory", "not enough memory", "alloc_failed")
+"""By which libraries tell a shortage that raise a plain RuntimeError for it."""
+
+
+def _is_shortage(error: Exception) -> bool:
+    if not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError):
+        return True
+    return any(word in str(error).lower() for word in WORDS)
+
+
+def release() -> None:
+    """Give back what is held for later, or in circles."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -25,6 +25,18 @@ ATTENDED = 256 * 256
 ROWS = 1024
 
 
+class NotFiniteError(WebUIError):
+    """A picture came out as numbers that are not finite."""
+
+
+Told = Callable[[str], None]
+"""Hears a sentence for the user."""
+
+
+def nobody(_sentence: str) -> None:
+    """Nobody hears it."""
+
+
 def encode(pixels: Tensor, model: Model, tile: int = 0) -> Tensor:
     """Latents (B, C, h, w), float32 and scaled as the network sees them, of pixels (B, 3, H, W) in [-1, 1], whose sides are
     multiples of the latent factor.
@@ -55,39 +67,46 @@ def _encode(pixels: Tensor, model: Model, dtype: torch.dtype, tile: int) -> Tens
             return tiling.encode(run, pixels, factor, tile=tile // factor).to(model.device)
 
 
-def decode(latents: Tensor, model: Model, tile: int = 0) -> Image.Image:
+def decode(latents: Tensor, model: Model, tile: int = 0, told: Told = nobody) -> Image.Image:
     """One picture from clean latents (1, C, h, w), scaled as the network sees them.
 
     Args:
         tile: pixels of a side that are decoded at once; 0: all.
+        told: of what was done otherwise than usual.
 
     Raises:
-        WebUIError: the picture is not finite.
+        NotFiniteError
     """
-    return to_image(decoded(latents, model, tile))
+    return to_image(decoded(latents, model, tile, told))
 
 
-def decoded(latents: Tensor, model: Model, tile: int = 0) -> Tensor:
+def decoded(latents: Tensor, model: Model, tile: int = 0, told: Told = nobody) -> Tensor:
     """Pixels (B, 3, H, W), about [-1, 1], float32, of clean latents; a VQ autoencoder rounds them to its code book first.
 
     Raises:
-        WebUIError: they are not finite.
+        NotFiniteError
     """
-    pixels = _finite(lambda dtype: _decode(latents, model, dtype, tile), model)
+    is_whole = bool(torch.isfinite(latents).all())  # else the autoencoder is not to blame
+    pixels = _finite(lambda dtype: _decode(latents, model, dtype, tile), model, told) if is_whole else latents
     if not bool(torch.isfinite(pixels).all()):
-        raise WebUIError(
+        raise NotFiniteError(
             "The picture came out as numbers that are not finite. Try fewer steps, a lower guidance, or another sampler."
         )
     return pixels
 
 
-def _finite(run: Callable[[torch.dtype], Tensor], model: Model) -> Tensor:
-    """What the autoencoder makes; where it overflows in half precision (SDXL's does), it is run again in float32."""
-    made = run(model.dtype)
-    if model.dtype != torch.float32 and not bool(torch.isfinite(made).all()):
-        _log.warning("%s: the autoencoder overflowed in %s and was run again in float32", model.title, model.dtype)
-        with widened(model.autoencoder):
-            made = run(torch.float32)
+def _finite(run: Callable[[torch.dtype], Tensor], model: Model, told: Told = nobody) -> Tensor:
+    """What the autoencoder makes; where it overflows in half precision (SDXL's does), it is run again in float32. The next
+    picture is tried in half precision again, so that its bytes do not hang on what was drawn before it."""
+    dtype = next(model.autoencoder.parameters()).dtype
+    made = run(dtype)
+    if dtype == torch.float32 or bool(torch.isfinite(made).all()):
+        return made
+    _log.warning("%s: the autoencoder overflowed in %s and was run again in float32", model.title, dtype)
+    with widened(model.autoencoder):
+        made = run(torch.float32)
+    if bool(torch.isfinite(made).all()):
+        told(f"The autoencoder overflowed in {str(dtype).removeprefix('torch.')}, so this picture was decoded in float32.")
     return made
 
 

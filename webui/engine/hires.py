@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from PIL import Image
@@ -32,8 +32,10 @@ class Painted:
     """(1, C, h, w), clean"""
     checkpoint: CheckpointName
     image: Callable[[], Image.Image]
-    """Decodes it."""
+    """Decodes it, and may add to late."""
     notes: tuple[str, ...] = ()
+    late: list[str] = field(default_factory=list)
+    """What decoding it had to do otherwise than usual."""
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from webui.checkpoints import memory
+from webui.checkpoints import estimate, memory
 from webui.checkpoints.catalog import Entry
 from webui.checkpoints.manager import Checkpoints
 from webui.contract.errors import CheckpointReadError, FieldError
 from webui.contract.options import parameters
 from webui.contract.parts import Family, Parts, SamplerPart
 from webui.contract.request import GenerationRequest, following
-from webui.engine import fit, own_options
+from webui.engine import fit, own_options, ways
 from webui.engine.canvas import Pictures, no_pictures
 from webui.engine.enlarging import named
 from webui.engine.pictures import check_fits
@@ -227,18 +227,17 @@ def hires(request: GenerationRequest) -> Enlargement:
 
 
 def _require_memory(request: GenerationRequest, family: Family, checkpoints: Checkpoints) -> None:
-    """Raises MemoryLimitError where some walk of the request needs more than there is."""
+    """Raises MemoryLimitError where some walk of the request needs more than there is, in whichever way it is drawn."""
+    room = memory.room(checkpoints.device) + ways.idle_bytes(checkpoints)
     for one in passes_of(request):
-        width, height = padded(one.size, family.size_step)
-        needed = 0
+        size = padded(one.size, family.size_step)
         for title in {stage.checkpoint for stage in one.stages}:
             row = readable(checkpoints.find(title))
-            tiles = tiles_of(row, (width, height), request.tile, checkpoints.device)
-            bytes_ = memory.picture_bytes(row, request.batch_size, width, height, tiles.network, tiles.autoencoder)
-            needed = max(needed, bytes_)
-        if request.refiner and request.refiner not in checkpoints.resident():
-            needed += checkpoints.find(request.refiner).size
-        memory.require(needed, checkpoints.device, *one.size, request.batch_size)
+            tiles = tiles_of(row, size, request.tile, checkpoints.device)
+            refiner = request.refiner and request.refiner not in checkpoints.resident()
+            beside = checkpoints.find(request.refiner).size if refiner else 0
+            work = ways.work_of(one.request, row, size, estimate.expected(checkpoints.device), tiles, beside)
+            ways.require(work, room, one.size)
 
 
 def readable(entry: Entry) -> Family:

@@ -144,13 +144,13 @@ class Catalog:
 
     def refresh(self) -> None:
         """Look again. What did not change is not read again."""
-        self._ask()
+        self.look_again()
         self._wait(self._patience)
 
     def entries(self) -> list[Entry]:
         """As menus list them; those of which is_known is not set were found, but not read yet."""
         if self._first_until is None:
-            self._ask()
+            self.look_again()
         if self._patience is None:
             self._wait_first(None)
         elif (left := (self._first_until or 0) - time.monotonic()) > 0:
@@ -158,8 +158,8 @@ class Catalog:
         with self._changed:
             return list(self._entries.values())
 
-    def _ask(self) -> None:
-        """Have every place looked at, from now on."""
+    def look_again(self) -> None:
+        """Have every place looked at from now on, behind whoever says so."""
         with self._changed:
             if self._first_until is None:
                 self._first_until = time.monotonic() + (self._patience or 0)

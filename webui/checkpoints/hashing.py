@@ -29,18 +29,21 @@ def digest_of(path: Path, is_gentle: Callable[[], bool] | None = None) -> str | 
     """
     state = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
-        piece = bytearray(PIECE)
-        while True:
+        piece = memoryview(bytearray(PIECE))
+        left = os.fstat(file.fileno()).st_size  # a file that grows as quickly as it is read would be read for ever
+        while left > 0:
             began = time.monotonic()
-            length = file.readinto(piece)
+            length = file.readinto(piece[: min(PIECE, left)])
             if not length:
-                return state.hexdigest()
-            state.update(memoryview(piece)[:length])
+                break
+            left -= length
+            state.update(piece[:length])
             try:
                 if is_gentle is not None and is_gentle():
                     time.sleep(min(time.monotonic() - began, 1.0))
             except Stopped:
                 return None
+    return state.hexdigest()
 
 
 class Stopped(Exception):

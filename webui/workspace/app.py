@@ -14,6 +14,7 @@ from webui.checkpoints.download import Shelf
 from webui.checkpoints.manager import Checkpoints
 from webui.checkpoints.tokenizer import clip_tokenizer
 from webui.checkpoints.upscalers import Upscalers
+from webui.checkpoints.watching import Watcher
 from webui.contract.parts import Parts
 from webui.contract.request import EnlargeRequest, GenerationRequest
 from webui.contract.result import EnlargedImage, GeneratedImage
@@ -28,6 +29,7 @@ from webui.workspace.gallery import Gallery
 from webui.workspace.inputs import Inputs, names_in
 from webui.workspace.installs import Installs, installer_of
 from webui.workspace.live import Live
+from webui.workspace.notebook import Notebook
 from webui.workspace.own import Owns
 from webui.workspace.paths import Paths
 from webui.workspace.queue import JobQueue
@@ -53,6 +55,9 @@ class App:
     switches: ExtensionSwitches
     owns: Owns
     """Each extension's own settings and folder."""
+    notebook: Notebook
+    """The user's notes on checkpoints, and settings of theirs."""
+    watcher: Watcher
     plugins: PluginManager | None = None
     """Those that run; None: only ours do."""
     extensions: tuple[Extension, ...] = ()
@@ -131,7 +136,14 @@ class App:
         the one from before is in use again where it cannot be read. Raises CheckpointError."""
         return self.checkpoints.prefer(name, lambda title: self.settings.change(checkpoint=title)).title
 
+    def watch(self) -> None:
+        """From now on, files that come, change and go are seen by themselves, and hashed. Pages hear of it."""
+        self.checkpoints.catalog.on_change(lambda: self.queue.announce("checkpoints"))
+        self.watcher.start()
+
     def close(self) -> None:
+        self.watcher.close()
+        self.checkpoints.catalog.close()
         self.live.close()
         self.queue.close()
         if self.installs:
@@ -155,6 +167,8 @@ def open_app(
     cpu_only: bool = False,
     takes_jobs: bool = True,
     extensions_are_off: bool = False,
+    patience: float | None = None,
+    hashes: bool = True,
 ) -> App:
     """Open the workspace in a data folder.
 
@@ -165,12 +179,16 @@ def open_app(
         checkpoint: the one to start with; "" is the one of last time.
         takes_jobs: whether to go on with the jobs of last time and take new ones (not beside a running page).
         extensions_are_off: none was loaded in this run, whatever the user has enabled.
+        patience: seconds that whoever lists checkpoints waits for the disk; None: as long as it takes.
+        hashes: whether App.watch hashes what nobody has used yet.
     """
     owns, troubles = owns or Owns(paths.state / "extensions", parts), Troubles()
     telling = Telling(plugins, owns, troubles, paths.outputs)
     settings = SettingsStore(paths.settings_file, telling.of_settings)
     shelf = Shelf([*paths.models, *more_models])
-    catalog = Catalog([*paths.models, *more_models], extra_checkpoints, parts.families, paths.state / "hashes.json")
+    hashes_file = paths.state / "hashes.json"
+    catalog = Catalog([*paths.models, *more_models], extra_checkpoints, parts.families, hashes_file, patience)
+    notebook = Notebook(paths.state / "checkpoints.json")
     device = memory.best_device(cpu_only)
     checkpoints = Checkpoints(
         catalog,
@@ -181,6 +199,7 @@ def open_app(
         shelf,
         upscalers=Upscalers([*paths.models, *more_models], device, extra_upscalers),
         on_loaded=telling.of_checkpoint,
+        own_defaults=notebook.defaults,
     )
     if checkpoint:
         checkpoints.choose(checkpoint)
@@ -205,5 +224,6 @@ def open_app(
     switches = ExtensionSwitches(paths.switches_file, extensions_are_off)
     running = {one.name for one in extensions}
     ours = tuple(name for name, _ in plugins.list_name_plugin() if name not in running) if plugins else ()
-    rest = (owns, plugins, extensions, troubles, telling, Installs(installer_of(paths, ours), switches))
+    watcher = Watcher(catalog, lambda: queue.announce("checkpoints"), lambda: queue.running() is not None, hashes)
+    rest = (owns, notebook, watcher, plugins, extensions, troubles, telling, Installs(installer_of(paths, ours), switches))
     return App(paths, parts, settings, checkpoints, gallery, inputs, shelf, queue, live, switches, *rest)

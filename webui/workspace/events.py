@@ -64,7 +64,7 @@ class EventLog:
     def has_listeners(self) -> bool:
         return bool(self._listeners)
 
-    def publish(self, kind: str, job: Job) -> None:
+    def publish(self, kind: str, job: Job | None = None) -> None:
         with self._lock:
             self._count += 1
             event = Event(self._count, kind, job)

@@ -117,7 +117,8 @@ class Event:
 
     seq: int
     kind: str
-    """snapshot, queued, started, progress, image, saved, finished, interrupted, failed, removed"""
+    """snapshot, queued, started, progress, image, saved, finished, interrupted, failed, removed; and of no job:
+    checkpoints (files of models came, changed or went)"""
     job: Job | None = None
     jobs: tuple[Job, ...] = ()
     """Of a snapshot: running, waiting, and the last finished ones."""

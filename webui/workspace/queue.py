@@ -218,6 +218,10 @@ class JobQueue:
         with self._changed:
             return self._events.subscribe(self._snapshot)
 
+    def announce(self, kind: str) -> None:
+        """Tell all who listen of something that is no job's: "checkpoints" came, changed or went."""
+        self._events.publish(kind)
+
     def _snapshot(self) -> tuple[Job, ...]:
         """All that have not ended, and the last 20 that have."""
         jobs = list(self._jobs.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -42,9 +43,10 @@ def controlled(tmp_path_factory: pytest.TempPathFactory) -> Parts:
 
 
 @pytest.fixture(scope="module")
-def model(app: App) -> Iterator[Model]:
+def exact(app: App) -> Iterator[Model]:
+    """In float32, whatever is quickest here."""
     with app.checkpoints.use("pocket") as used:
-        yield used
+        yield replace(used, unet=copy.deepcopy(used.unet).float())  # type: ignore[union-attr]
 
 
 def drawn(app: App, parts: Parts, *conditioners: Chosen, **values: Any) -> list[GeneratedImage]:
@@ -72,10 +74,10 @@ class Net:
 
 
 @pytest.fixture(scope="module")
-def net(model: Model) -> Any:
+def net(exact: Model) -> Any:
     """Random, also where a fresh one begins with zeros."""
     generator = torch.Generator().manual_seed(5)
-    made = ControlNetModel.from_unet(model.unet, conditioning_embedding_out_channels=(4, 8, 8, 16)).eval().requires_grad_(False)
+    made = ControlNetModel.from_unet(exact.unet, conditioning_embedding_out_channels=(4, 8, 8, 16)).eval().requires_grad_(False)
     for parameter in made.parameters():
         parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
     return made
@@ -88,53 +90,53 @@ def random(*shape: int) -> torch.Tensor:
 # ---------------------------------------------------------------- residuals at the U-Net
 
 
-def test_residuals_reach_the_unet_as_diffusers_adds_them(model: Model, net: Any) -> None:
+def test_residuals_reach_the_unet_as_diffusers_adds_them(exact: Model, net: Any) -> None:
     crossattn, picture, t = random(1, 7, 96), random(1, 3, 96, 64).sigmoid(), torch.tensor(500.0)
     control = Net(net, picture)
     x = random(1, 4, 12, 8)
     with torch.inference_mode():
-        ours = network(model, Conditioning(crossattn=crossattn, controls=(control,)))(x, t)
+        ours = network(exact, Conditioning(crossattn=crossattn, controls=(control,)))(x, t)
         down, middle = net(x, t, crossattn, picture, return_dict=False)
-        unet: Any = model.unet
+        unet: Any = exact.unet
         theirs = unet(
             x, t, crossattn, down_block_additional_residuals=down, mid_block_additional_residual=middle, return_dict=False
         )[0]
-        plain = network(model, Conditioning(crossattn=crossattn))(x, t)
+        plain = network(exact, Conditioning(crossattn=crossattn))(x, t)
     assert torch.equal(ours, theirs)
     assert (ours - plain).abs().max() > 0.1
-    assert [tuple(one.shape) for one in (*down, middle)] == shapes(model.unet, x)
+    assert [tuple(one.shape) for one in (*down, middle)] == shapes(exact.unet, x)
 
 
-def test_the_unets_shapes_are_known_for_every_size(model: Model, net: Any) -> None:
+def test_the_unets_shapes_are_known_for_every_size(exact: Model, net: Any) -> None:
     for size in ((8, 8), (9, 13), (1, 2)):
         with torch.inference_mode():
             x = random(2, 4, *size)
             down, middle = net(x, 5, random(2, 7, 96), random(2, 3, size[0] * 8, size[1] * 8), return_dict=False)
-        assert [tuple(one.shape) for one in (*down, middle)] == shapes(model.unet, x)
+        assert [tuple(one.shape) for one in (*down, middle)] == shapes(exact.unet, x)
 
 
-def test_one_control_for_both_sides_is_asked_once_and_one_for_a_side_alone_with_its_rows(model: Model, net: Any) -> None:
+def test_one_control_for_both_sides_is_asked_once_and_one_for_a_side_alone_with_its_rows(exact: Model, net: Any) -> None:
     both, one_side = Net(net, random(1, 3, 64, 64)), Net(net, random(1, 3, 64, 64))
     positive = Conditioning(crossattn=random(1, 7, 96), controls=(both, one_side))
     negative = Conditioning(crossattn=random(1, 9, 96)[:, :7], controls=(both,))
     x, t = random(1, 4, 8, 8), torch.tensor(500.0)
     with torch.inference_mode():
-        pair = network(model, batched([positive, negative], 1), 2)(torch.cat([x, x]), t)
-        alone = [network(model, side)(x, t) for side in (positive, negative)]
+        pair = network(exact, batched([positive, negative], 1), 2)(torch.cat([x, x]), t)
+        alone = [network(exact, side)(x, t) for side in (positive, negative)]
     assert (both.rows, one_side.rows) == ([2, 1, 1], [1, 1])
     assert torch.allclose(pair, torch.cat(alone), atol=1e-4)
     assert (alone[0] - alone[1]).abs().max() > 0.05
 
 
-def test_pictures_of_a_batch_are_the_same_bytes_as_alone(model: Model, net: Any) -> None:
+def test_pictures_of_a_batch_are_the_same_bytes_as_alone(exact: Model, net: Any) -> None:
     positive = Conditioning(crossattn=random(1, 7, 96), controls=(Net(net, random(1, 3, 64, 64)),))
     negative = Conditioning(crossattn=random(1, 7, 96) * 0.5)
     x, t = random(3, 4, 8, 8), torch.tensor([900.0, 500.0, 20.0])
     with torch.inference_mode():
-        batch = network(model, batched([positive, negative], 3), 2)(torch.cat([x, x]), t.repeat(2))
+        batch = network(exact, batched([positive, negative], 3), 2)(torch.cat([x, x]), t.repeat(2))
         for i in range(3):
             own = x[i : i + 1]
-            alone = network(model, batched([positive, negative], 1), 2)(torch.cat([own, own]), t[i : i + 1].repeat(2))
+            alone = network(exact, batched([positive, negative], 1), 2)(torch.cat([own, own]), t[i : i + 1].repeat(2))
             assert torch.equal(alone, batch[i::3])
 
 

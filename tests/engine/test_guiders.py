@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,7 +38,15 @@ def guiding(tmp_path_factory: pytest.TempPathFactory) -> Parts:
 
 
 @pytest.fixture(scope="module")
+def exact(app: App) -> Iterator[Model]:
+    """In float32, whatever is quickest here."""
+    with app.checkpoints.use("pocket") as used:
+        yield replace(used, unet=copy.deepcopy(used.unet).float())  # type: ignore[union-attr]
+
+
+@pytest.fixture(scope="module")
 def model(app: App) -> Iterator[Model]:
+    """The very one that is drawn with."""
     with app.checkpoints.use("pocket") as used:
         yield used
 
@@ -85,22 +94,22 @@ def test_the_first_guider_stands_next_to_the_network(app: App, guiding: Parts) -
     assert distance(back, pixels(app, guiding, gain, Chosen("Shift", {"by": 0.2}))) < 0.1, "(clean + 0.4) / 2 is clean / 2 + 0.2"
 
 
-def test_what_the_network_predicts_for_both_sides_is_what_guidance_is_made_of(model: Model, guiding: Parts) -> None:
-    table, inputs = table_of(model), [Inputs(size=(64, 64))]
+def test_what_the_network_predicts_for_both_sides_is_what_guidance_is_made_of(exact: Model, guiding: Parts) -> None:
+    table, inputs = table_of(exact), [Inputs(size=(64, 64))]
     request = replace(ASKED, guidance=3.0, negative_prompt="blue")
 
     def conditioned(asked: GenerationRequest) -> Any:
-        return condition(asked, model, guiding, inputs)
+        return condition(asked, exact, guiding, inputs)
 
     sides = conditioned(request)
-    network = Asked(request, model, table, sides, conditioned)
+    network = Asked(request, exact, table, sides, conditioned)
     for size, sigma in ((1, 3.0), (2, torch.tensor(3.0)), (2, torch.tensor([3.0, 0.5]))):
         x = torch.randn(size, 4, 8, 8, generator=torch.Generator().manual_seed(1)) * 3
         with torch.inference_mode():
-            whole = guide(model, table, *sides, 3.0, size)(x, sigma)
+            whole = guide(exact, table, *sides, 3.0, size)(x, sigma)
             towards, away = network.predict(x, sigma, *sides)
             (alone,) = network.predict(x, sigma, sides[0])
-            prompt = guide(model, table, *sides, 1, size)(x, sigma)
+            prompt = guide(exact, table, *sides, 1, size)(x, sigma)
         assert torch.allclose(away + 3 * (towards - away), whole, atol=1e-4)
         assert torch.equal(alone, prompt)
         assert torch.allclose(towards, alone, atol=1e-4)

@@ -106,6 +106,13 @@ class _Before:
     def new_functions(self) -> list[Any]:
         return [each for number, each in self._page.default_config.fns.items() if number not in self._functions]
 
+    def read(self) -> None:
+        """What is new as the page is made of it, for everybody, at each visit. Raises what that raises."""
+        for block in self.new_blocks():
+            self._page.default_config.config_for_block(block._id, [], block)
+        for function in self.new_functions():
+            function.get_config()
+
     def restore(self) -> None:
         config = self._page.default_config
         for kept, now in ((self._blocks, config.blocks), (self._functions, config.fns)):
@@ -117,8 +124,8 @@ class _Before:
 
 def _checked(build: Callable[[], T], before: _Before) -> T:
     answer = build()
+    before.read()
     for block in before.new_blocks():
-        block.get_config()  # the page is made of it, for everybody, at each visit
         if block.elem_id in before.elements:
             raise PluginError(
                 f"elem_id={block.elem_id!r} is the id of another element of the page, whose scripts would find the wrong one. "
@@ -129,7 +136,7 @@ def _checked(build: Callable[[], T], before: _Before) -> T:
 
 def _problem(owner: str, what: str, error: BaseException | None, details: str) -> Problem:
     if isinstance(error, WebUIError):
-        return Problem(f"The {what} of the extension {owner} cannot be shown: {error} Everything else works.", details)
+        return Problem(f"The {what} of the extension {owner} cannot be shown: {error} Everything else works.")
     told = f"{type(error).__name__}: {error}"
     shown = told if len(told) <= LETTERS else f"{told[:LETTERS]} …"
     return Problem(f"The extension {owner} failed in its {what} ({shown}). Everything else works.", details)

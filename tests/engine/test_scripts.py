@@ -347,3 +347,14 @@ def test_scripts_that_the_workspace_runs_beside_the_queue(program: App, offer: C
     offer("two", two_seeds)
     made = list(program.generate(TWO))
     assert [picture.request.seed for picture in made] == [7, 10, 7]
+
+
+def test_a_text_is_a_note_for_the_user(program: App, offer: Callable[..., None]) -> None:
+    def talks(request: GenerationRequest) -> Iterator[Any]:
+        yield "Nothing was found."
+        yield request
+
+    offer("talks", talks)
+    asked = replace(QUICK, script="talks")
+    assert prepared(program, asked).notes == ("Nothing was found.",)
+    assert [picture.notes for _, picture in drawn(program, asked)] == [("Nothing was found.",)]

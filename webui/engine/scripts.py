@@ -118,6 +118,7 @@ class _Run:
         self.total = 0
         """Pictures that are expected in all."""
         self.notes: list[str] = []
+        """Sentences for the user, of scripts and about them."""
 
     # -- what is asked
 
@@ -166,8 +167,13 @@ class _Run:
         except Exception as error:  # noqa: BLE001 (a stranger's: told, and left out)
             owner = self._parts.scripts.owner(part.name)
             words = f"The extension {owner} failed in its script {part.name!r}, left out here ({type(error).__name__}: {error})."
-            self.notes += [words] if words not in self.notes else []
+            self._note(words)
             return False
+
+    def _note(self, words: str) -> None:
+        """Said of every picture from now on; a hundred of them are enough."""
+        if words not in self.notes and len(self.notes) < 100:
+            self.notes.append(words[:1000])
 
     def count(self, chosen: _Chosen, request: GenerationRequest) -> int:
         """How many pictures it says it makes."""
@@ -190,6 +196,11 @@ class _Run:
         steps = self._start(chosen, request)
         try:
             asked = self._next(chosen.part, steps, None)
+            for _ in range(MOST):
+                if not isinstance(asked, str):
+                    break
+                self._note(asked)
+                asked = self._next(chosen.part, steps, [])
             if isinstance(asked, list):
                 self._complete(asked)
                 return ()
@@ -227,6 +238,10 @@ class _Run:
                 is_begun = True
                 if asked is _OVER:
                     return made
+                if isinstance(asked, str):
+                    self._note(asked)
+                    answer = []
+                    continue
                 if isinstance(asked, list):
                     answer = self._complete(asked)
                     continue
@@ -308,7 +323,7 @@ class _Run:
         return self._references.called_with(chosen.part.function, chosen.options, "script_options")
 
     def _next(self, part: ScriptPart, steps: Generator[Any, Any, Any], answer: Any) -> Any:
-        """What it yields next: a request, a list of requests or a picture; _OVER where it has ended."""
+        """What it yields next: a request, a list of requests, a picture or a text; _OVER where it has ended."""
         try:
             with called(self._parts.scripts, part.name):
                 try:
@@ -319,7 +334,7 @@ class _Run:
             if isinstance(error.__cause__, ValidationError):  # a request that cannot be: said as the user is told it
                 raise self._broken(part, f"made a request that cannot be. {field_error(error.__cause__)}") from error
             raise
-        if isinstance(asked, GenerationRequest | Image.Image):
+        if isinstance(asked, GenerationRequest | Image.Image | str):
             return asked
         if isinstance(asked, Sequence) and asked and all(isinstance(one, GenerationRequest) for one in asked):
             return list(asked)

@@ -91,21 +91,21 @@ def _twin(network: nn.Module) -> nn.Module:
     """A copy on the meta device. What is no module, parameter or buffer (configurations, processors without state) is shared."""
     if any(_is_entangled(part) for part in network.modules()):
         return copy.deepcopy(network)
-    made: dict[int, nn.Module] = {}
+    return _twin_of(network, {})
 
-    def twin(part: nn.Module) -> nn.Module:
-        if id(part) not in made:
-            other = made[id(part)] = part.__class__.__new__(part.__class__)
-            vars(other).update({name: value.copy() if name in _OWN else value for name, value in vars(part).items()})
-            for name, inner in part._modules.items():
-                other._modules[name] = inner and twin(inner)
-            for name, parameter in part._parameters.items():
-                other._parameters[name] = parameter if parameter is None else nn.Parameter(parameter.detach())
-            for name, buffer in part._buffers.items():
-                other._buffers[name] = buffer if buffer is None else buffer.detach()
-        return made[id(part)]
 
-    return twin(network)
+def _twin_of(part: nn.Module, made: dict[int, nn.Module]) -> nn.Module:
+    """Args: made: the twins that there are, by the id of their module."""
+    if id(part) not in made:
+        other = made[id(part)] = part.__class__.__new__(part.__class__)
+        vars(other).update({name: value.copy() if name in _OWN else value for name, value in vars(part).items()})
+        for name, inner in part._modules.items():
+            other._modules[name] = inner and _twin_of(inner, made)
+        for name, parameter in part._parameters.items():
+            other._parameters[name] = parameter if parameter is None else nn.Parameter(parameter.detach())
+        for name, buffer in part._buffers.items():
+            other._buffers[name] = buffer if buffer is None else buffer.detach()
+    return made[id(part)]
 
 
 def _is_entangled(part: nn.Module) -> bool:

@@ -251,7 +251,7 @@ def test_a_file_that_vanished_leaves_the_old_one_serving(opened: Opened, folder:
         pass
     opened.checkpoints.entries()
     (folder / "b.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="is gone|No checkpoint is called") as error, opened.checkpoints.use("b"):
+    with pytest.raises(CheckpointError, match=r"is gone|No checkpoint is called") as error, opened.checkpoints.use("b"):
         pass
     assert str(error.value).count("\n") == 0
     with opened.checkpoints.use() as after:

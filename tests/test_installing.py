@@ -6,6 +6,7 @@ import functools
 import http.server
 import json
 import os
+import random
 import re
 import shutil
 import stat
@@ -23,7 +24,7 @@ from tests.shared import ROOT
 from tests.test_plugins import MY_EULER
 from webui.contract.errors import InstallError, UnknownNameError
 from webui.main import find_parts
-from webui.plugins import fetching, lock, unpacking
+from webui.plugins import fetching, lock, packages, unpacking
 from webui.plugins.installing import Installer, Places, Staged, asks
 from webui.plugins.lock import Row
 from webui.plugins.packages import Pip
@@ -308,10 +309,10 @@ def test_nothing_of_the_folder_in_which_it_was_typed_runs(
 # ---------------------------------------------------------------- what is refused
 
 
-def entry(name: str, mode: int = 0, text: str = "x", flags: int = 0) -> tuple[zipfile.ZipInfo, str]:
+def entry(name: str, mode: int = 0, text: str = "x", how: int = zipfile.ZIP_STORED) -> tuple[zipfile.ZipInfo, str]:
     info = zipfile.ZipInfo(name)
     info.external_attr = mode << 16
-    info.flag_bits = flags
+    info.compress_type = how
     return info, text
 
 
@@ -337,6 +338,7 @@ EVIL: dict[str, tuple[zipfile.ZipInfo, str]] = {
     "Windows cannot have": entry("folder/CON.txt"),
     "name that Windows cannot": entry("trailing."),
     "twice": entry("EXTENSION.py"),
+    "packed in another way": entry("data", how=zipfile.ZIP_LZMA),
 }
 
 
@@ -390,6 +392,29 @@ def test_what_is_no_zip_is_refused(home: Home, tmp_path: Path, data: bytes) -> N
     with pytest.raises(InstallError):
         home.stage(tmp_path / "y.zip")
     assert home.names == []
+
+
+def test_a_damaged_zip_or_wheel_is_unpacked_or_refused_and_nothing_else(tmp_path: Path) -> None:
+    dice = random.Random(16)
+    good = zipped(tmp_path / "good.zip", {name: text * 20 for name, text in files_of().items()}).read_bytes()
+    good_wheel = wheel(tmp_path / "wheels").read_bytes()
+    refused = 0
+    for number in range(300):
+        bad, bad_wheel = bytearray(good), bytearray(good_wheel)
+        for whole in (bad, bad_wheel):
+            for _ in range(dice.choice((1, 2, 4))):
+                whole[dice.randrange(len(whole))] = dice.randrange(256)
+        (tmp_path / "bad.zip").write_bytes(bad[: dice.randrange(len(bad)) if number % 10 == 0 else None])
+        (tmp_path / "bad.whl").write_bytes(bad_wheel)
+        for read in (
+            lambda number=number: unpacking.unpack(tmp_path / "bad.zip", tmp_path / str(number), lambda: False),
+            lambda: packages.take_manifest(packages.read_wheel(tmp_path / "bad.whl"), tmp_path / "manifest"),
+        ):
+            try:
+                read()
+            except InstallError:
+                refused += 1
+    assert refused > 100
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links need rights on Windows")

@@ -20,9 +20,10 @@ from webui.contract.errors import InstallError
 from webui.plugins.extension import BYTES, MANIFEST
 from webui.plugins.fetching import Failed, run
 from webui.plugins.loading import ENTRY_POINTS
-from webui.plugins.unpacking import Stop
+from webui.plugins.unpacking import DAMAGED, PACKED, Stop, check_size
 
-ENTRIES_AT_MOST = 2**18
+TEXT_AT_MOST = 2**21
+"""Bytes of a text in a wheel."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,14 @@ class Pip:
 def read_wheel(path: Path) -> Wheel:
     """Raises InstallError: it is none, or has no extension."""
     try:
+        check_size(path)
         with zipfile.ZipFile(path) as opened:
             inside = next((name for name in opened.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)), "")
             metadata = email.parser.Parser().parsestr(_text(opened, inside))
             entries = ConfigParser(delimiters=("=",), interpolation=None)
             entries.optionxform = str  # type: ignore[assignment,method-assign]
             entries.read_string(_text(opened, inside.replace("METADATA", "entry_points.txt")))
-    except (OSError, zipfile.BadZipFile, ConfigError, UnicodeDecodeError, KeyError) as error:
+    except (OSError, ConfigError, *DAMAGED) as error:
         raise InstallError(f"{path.name} cannot be read: {error}.") from None
     modules = list(entries[ENTRY_POINTS].values()) if entries.has_section(ENTRY_POINTS) else []
     package, version = str(metadata["Name"] or ""), str(metadata["Version"] or "")
@@ -134,18 +136,17 @@ def read_wheel(path: Path) -> Wheel:
 
 def take_manifest(wheel: Wheel, into: Path) -> None:
     """Write the manifest of a wheel, which lies beside its module, into a folder. Raises InstallError."""
-    with zipfile.ZipFile(wheel.path) as opened:
-        names = set(opened.namelist())
-        place = wheel.module.split(".")
-        folder = place if "/".join([*place, "__init__.py"]) in names and len(place) == 1 else place[:-1]
-        inside = "/".join([*folder, MANIFEST])
-        if inside not in names:
-            raise InstallError(f"The package {wheel.package} has no {MANIFEST} beside its module {wheel.module}.")
-        info = opened.getinfo(inside)
-        if info.file_size > BYTES:
-            raise InstallError(f"The {MANIFEST} of {wheel.package} is larger than {BYTES:,} bytes.")
-        into.mkdir(parents=True, exist_ok=True)
-        (into / MANIFEST).write_bytes(opened.read(inside))
+    try:
+        with zipfile.ZipFile(wheel.path) as opened:
+            place = wheel.module.split(".")
+            is_package = len(place) == 1 and f"{place[0]}/__init__.py" in opened.namelist()
+            text = _text(opened, "/".join([*(place if is_package else place[:-1]), MANIFEST]), BYTES)
+    except (OSError, *DAMAGED) as error:
+        raise InstallError(f"{wheel.path.name} cannot be read: {error}.") from None
+    if not text:
+        raise InstallError(f"The package {wheel.package} has no {MANIFEST} beside its module {wheel.module}.")
+    into.mkdir(parents=True, exist_ok=True)
+    (into / MANIFEST).write_text(text, encoding="utf-8")
 
 
 def keep(wheel: Path, folder: Path) -> Path:
@@ -167,12 +168,14 @@ def reason(said: str) -> str:
     return f"{told[:300].rstrip('.')}."
 
 
-def _text(opened: zipfile.ZipFile, name: str) -> str:
+def _text(opened: zipfile.ZipFile, name: str, length: int = TEXT_AT_MOST) -> str:
+    """A text of a package; "" where it has none of that name."""
     if name not in opened.namelist():
         return ""
-    if opened.getinfo(name).file_size > ENTRIES_AT_MOST * 8:
-        raise InstallError(f"{name} is larger than a package needs.")
-    return opened.read(name).decode("utf-8")
+    entry = opened.getinfo(name)
+    if entry.file_size > length or entry.compress_type not in PACKED:
+        raise InstallError(f"{name} is larger than {length:,} bytes, or packed in another way than wheels commonly are.")
+    return opened.read(entry).decode("utf-8")
 
 
 def _without_extras(line: str) -> str:

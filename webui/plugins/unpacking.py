@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -29,6 +30,11 @@ UNREAD = ("__pycache__", ".git")
 DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(10))])
 """Names that Windows keeps for itself, with any ending."""
 
+DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError, RuntimeError, ValueError, KeyError)
+"""What zipfile raises for zips that are none."""
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How files in a zip may be packed; the others can be made to take any amount of memory."""
+
 Stop = Callable[[], bool]
 
 
@@ -40,7 +46,7 @@ def unpack(archive: Path, into: Path, should_stop: Stop) -> None:
     """
     name = archive.name
     try:
-        _check_size(archive)
+        check_size(archive)
         with zipfile.ZipFile(archive) as opened:
             entries = _checked(opened, name)
             into.mkdir(parents=True)
@@ -48,7 +54,7 @@ def unpack(archive: Path, into: Path, should_stop: Stop) -> None:
                 if should_stop():
                     raise InstallError("It was cancelled.")
                 _write(opened, entry, into / target)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error, RuntimeError, UnicodeDecodeError) as error:
+    except DAMAGED as error:
         raise InstallError(f"{name} is no zip, or a damaged one ({_words(error)}). Fetch it again.") from None
     except OSError as error:
         raise InstallError(f"{name} could not be unpacked: {error.strerror or error}.") from None
@@ -130,8 +136,12 @@ def delete(folder: Path) -> None:
     shutil.rmtree(folder, onerror=again)
 
 
-def _check_size(archive: Path) -> None:
-    """Look at the end of a zip before its list of files is read into memory: the list may be made to be endless."""
+def check_size(archive: Path) -> None:
+    """Look at the end of a zip before its list of files is read into memory: the list may be made to be endless.
+
+    Raises:
+        InstallError: it is no zip, or too large. OSError: it cannot be read.
+    """
     size = archive.stat().st_size
     if size > ARCHIVE_AT_MOST:
         raise InstallError(f"{archive.name} has more than {ARCHIVE_AT_MOST // 2**20} MB, so it was not unpacked.")
@@ -180,6 +190,8 @@ def _check_entry(entry: zipfile.ZipInfo, name: str) -> None:
         problem = "a link or a device in the place of a file"
     elif entry.flag_bits & 1:
         problem = "a password"
+    elif entry.compress_type not in PACKED:
+        problem = "packed in another way than zips commonly are"
     if problem:
         raise InstallError(f"{name} has {raw[:80]!r}, {problem}, so it was not unpacked.")
 

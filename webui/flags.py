@@ -77,6 +77,7 @@ class Flags:
     tls_certfile: Path | None = None
     cors_allow_origins: tuple[str, ...] = ()
     cors_allow_origins_regex: str = ""
+    no_hashing: bool = False
     disable_all_extensions: bool = False
     allow_remote_extensions: bool = False
     """Whoever is logged in may install extensions, from other machines too."""
@@ -127,7 +128,14 @@ PAGE = (
 )
 PLACES = (
     Flag(("--data-dir",), "where models, outputs, extensions, styles and settings are kept", path, "DIR"),
-    Flag(("--models-dir",), "one more folder laid out like models/", path, "DIR", into="models_dirs", adds=True),
+    Flag(
+        ("--models-dir", "--forge-ref-a1111-home", "--forge-ref-comfy-home"),
+        "one more folder laid out like models/, or the folder of A1111, Forge or ComfyUI that has one",
+        path,
+        "DIR",
+        into="models_dirs",
+        adds=True,
+    ),
     Flag(("--ckpt-dir",), "one more folder of checkpoints", path, "DIR", folder="Stable-diffusion"),
     Flag(("--vae-dir",), "... of autoencoders", path, "DIR", folder="VAE"),
     Flag(("--lora-dir",), "... of LoRAs", path, "DIR", folder="Lora"),
@@ -136,12 +144,14 @@ PLACES = (
     Flag(("--esrgan-models-path",), "... of upscalers", path, "DIR", folder="ESRGAN"),
     Flag(("--realesrgan-models-path",), "... of upscalers", path, "DIR", folder="RealESRGAN"),
     Flag(("--dat-models-path",), "... of upscalers", path, "DIR", folder="DAT"),
+    Flag(("--controlnet-dir",), "... of control networks", path, "DIR", folder="ControlNet"),
 )
 MACHINE = (
     Flag(("--checkpoint", "--ckpt"), "checkpoint to start with: name, title, file or hash", name, "NAME"),
     Flag(("--skip-load", "--skip-load-model-at-start"), "load the checkpoint with the first job, not at the start"),
     Flag(("--cpu",), "use the processor even where there is a graphics card"),
     Flag(("--device-id",), "number of the graphics card", whole(0, 255), "N"),
+    Flag(("--no-hashing",), "hash a checkpoint when it is used, not behind everything else"),
     Flag(("--disable-all-extensions",), "start without extensions"),
     Flag(("--loglevel",), "DEBUG, INFO, WARNING or ERROR", one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), "LEVEL"),
 )

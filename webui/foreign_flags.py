@@ -36,7 +36,6 @@ ACCEPTED: Mapping[str, tuple[str, bool]] = {
         "the autoencoder is chosen in the page": "--vae-path=",
         "a tunnel is opened with --share": "--ngrok= --ngrok-region= --ngrok-options=",
         "a picture that is not finite is found and said": "--disable-nan-check",
-        "hashing does not hold up the start": "--no-hashing",
         "nothing is downloaded unasked": "--no-download-sd-model --do-not-download-clip",
         "extensions are switched off one by one in the page": "--disable-extra-extensions",
         "settings can be changed by whoever is logged in": (

@@ -41,6 +41,8 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
 _log = logging.getLogger("webui")
+PATIENCE = 0.5
+"""Seconds that a page waits for the disk before it shows what is known of the checkpoints."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -172,6 +174,9 @@ def open_workspace(flags: Flags, takes_jobs: bool = True, found: Found | None = 
         cpu_only=flags.cpu,
         takes_jobs=takes_jobs,
         extensions_are_off=flags.disable_all_extensions,
+        extra_files=flags.folders,
+        patience=PATIENCE if takes_jobs else None,
+        hashes=not flags.no_hashing,
     )
 
 
@@ -273,6 +278,7 @@ def greet(server: uvicorn.Server, app: App, access: Access, flags: Flags) -> Non
             app.queue.machine.do(app.preload)
         except WebUIError as error:
             _log.error("%s", error)
+    app.watch()
 
 
 # ---------------------------------------------------------------- commands
@@ -310,6 +316,8 @@ def run_list(flags: Flags) -> int:
     """webui list [NAME]: checkpoints, samplers, schedules, families, extensions."""
     import json
 
+    from webui.checkpoints.scan import WORDS
+
     app = open_workspace(flags, takes_jobs=False)
     try:
         lists = {
@@ -319,6 +327,7 @@ def run_list(flags: Flags) -> int:
             ],
             "samplers": app.parts.samplers.names(),
             "schedules": ["Automatic", *app.parts.schedules.names()],
+            **{WORDS[kind]: [file.title for file in app.files(kind)] for kind in app.folders},
             "families": [f"{row.name}  {row.about}" for row in app.parts.families],
             "extensions": [
                 f"{one.name} {one.version}  {one.error or ('' if one.is_enabled else 'disabled')}".rstrip()

@@ -19,11 +19,21 @@ LAYOUT: Mapping[str, tuple[str, ...]] = {
     "Stable-diffusion": ("Stable-diffusion", "checkpoints"),
     "VAE": ("VAE", "vae"),
     "Lora": ("Lora", "LyCORIS", "loras"),
-    "embeddings": ("embeddings", "../embeddings"),
+    "embeddings": ("embeddings",),
     "hypernetworks": ("hypernetworks",),
     "ControlNet": ("ControlNet", "controlnet"),
 }
 """By kind: the folders below models/ that hold it, ours and A1111's first, then ComfyUI's."""
+WORDS: Mapping[str, str] = {
+    "VAE": "autoencoders",
+    "Lora": "loras",
+    "embeddings": "embeddings",
+    "hypernetworks": "hypernetworks",
+    "ControlNet": "controlnets",
+}
+"""The other kinds, as lists are called."""
+WEIGHTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+"""Ends of files of those kinds."""
 FOLDERS = ("", "diffusers", "Diffusers")
 """Below models/: where checkpoints that are folders lie directly."""
 PREVIEWS = tuple(f"{mark}{suffix}" for mark in (".preview", "") for suffix in (".png", ".jpg", ".jpeg", ".webp"))
@@ -88,15 +98,32 @@ class Place:
 def folders_of(kind: str, models: Sequence[Path], extra: Sequence[Path] = ()) -> list[Path]:
     """Where a kind of file (a key of LAYOUT) may lie, the user's own models/ first; whether they are there is not asked."""
     homes = [home for folder in models for home in (folder, folder / "models")]
-    return [*(Path(os.path.normpath(home / name)) for home in homes for name in LAYOUT[kind]), *extra]
+    if kind == "embeddings":  # A1111 keeps them beside models/
+        homes += [home.parent for home in homes if home.name == "models"]
+    return [*(home / name for home in homes for name in LAYOUT[kind]), *extra]
 
 
-def files_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Files below a folder that end so, by folder and name."""
-    found: list[Path] = []
-    for place in _walk(folder):
-        found += [Path(entry.path) for name, entry in sorted(place.files.items()) if name.lower().endswith(tuple(suffixes))]
-    return found
+@dataclass(frozen=True)
+class Weights:
+    """A file of another kind than checkpoints: told by its folder, not looked into."""
+
+    title: str
+    """Its path below the folder; of two of one title the first has it."""
+    path: Path
+    size: int
+    """Bytes; 0 where the disk does not say."""
+
+
+def weights_in(folders: Sequence[Path]) -> list[Weights]:
+    """Files of weights below some folders, by folder and name."""
+    found: dict[str, Weights] = {}
+    for folder in folders:
+        for place in _walk(folder):
+            for name, entry in sorted(place.files.items()):
+                title = f"{place.path}/{name}"[len(str(folder)) + 1 :].replace("\\", "/")
+                if name.lower().endswith(WEIGHTS) and title not in found:
+                    found[title] = Weights(title, Path(entry.path), _size(entry))
+    return list(found.values())
 
 
 def checkpoints_in(folder: Path) -> list[Found]:
@@ -224,6 +251,12 @@ def weights_of(path: Path) -> Path:
 
 def _first(files: Mapping[str, os.DirEntry[str]], names: Sequence[str]) -> os.DirEntry[str] | None:
     return next((files[name] for name in names if name in files), None)
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    with contextlib.suppress(OSError):
+        return entry.stat().st_size
+    return 0
 
 
 def _time(entry: os.DirEntry[str] | None) -> int:

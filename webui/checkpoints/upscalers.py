@@ -23,8 +23,8 @@ from torch import Tensor
 from webui.checkpoints.files import read_tensors
 from webui.contract.errors import CheckpointReadError, UnknownCheckpointError
 
-FOLDERS = ("ESRGAN", "RealESRGAN", "BSRGAN", "SwinIR", "ScuNET", "DAT", "HAT", "upscalers")
-"""Below models/, where peers keep them."""
+FOLDERS = ("ESRGAN", "RealESRGAN", "BSRGAN", "SwinIR", "ScuNET", "DAT", "HAT", "upscalers", "upscale_models")
+"""Below models/, where peers keep them; the last is ComfyUI's."""
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 _NOT_HERE = {"LaMa": "fills holes in pictures; it does not enlarge", "RestoreFormer": "repairs faces; it does not enlarge"}
 _MISFIT = (KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, AssertionError, ZeroDivisionError)
@@ -71,7 +71,8 @@ class Upscalers:
     one is listed with its reason."""
 
     def __init__(self, folders: Sequence[Path], device: torch.device | None = None, extra: Sequence[Path] = ()) -> None:
-        self._places = [(models, models / name) for models in folders for name in FOLDERS]
+        homes = [home for models in folders for home in (models, models / "models")]  # a program's own folder has one
+        self._places = [(home, home / name) for home in homes for name in FOLDERS]
         self._places += [(folder, folder) for folder in extra]
         self._device = device or torch.device("cpu")
         self._seen: dict[Path, tuple[tuple[int, int], UpscalerEntry]] = {}

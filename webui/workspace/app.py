@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from webui.checkpoints import memory
 from webui.checkpoints.catalog import Catalog
 from webui.checkpoints.download import Shelf
 from webui.checkpoints.manager import Checkpoints
+from webui.checkpoints.scan import WORDS, Weights, folders_of, weights_in
 from webui.checkpoints.tokenizer import clip_tokenizer
 from webui.checkpoints.upscalers import Upscalers
 from webui.checkpoints.watching import Watcher
@@ -58,6 +59,8 @@ class App:
     notebook: Notebook
     """The user's notes on checkpoints, and settings of theirs."""
     watcher: Watcher
+    folders: Mapping[str, Sequence[Path]]
+    """Where files of other kinds than checkpoints lie, by a key of webui.checkpoints.scan.WORDS."""
     plugins: PluginManager | None = None
     """Those that run; None: only ours do."""
     extensions: tuple[Extension, ...] = ()
@@ -136,6 +139,10 @@ class App:
         the one from before is in use again where it cannot be read. Raises CheckpointError."""
         return self.checkpoints.prefer(name, lambda title: self.settings.change(checkpoint=title)).title
 
+    def files(self, kind: str) -> list[Weights]:
+        """Autoencoders ("VAE"), "Lora", "embeddings", ... as they lie in their folders now."""
+        return weights_in(self.folders[kind])
+
     def watch(self) -> None:
         """From now on, files that come, change and go are seen by themselves, and hashed. Pages hear of it."""
         self.checkpoints.catalog.on_change(lambda: self.queue.announce("checkpoints"))
@@ -167,6 +174,7 @@ def open_app(
     cpu_only: bool = False,
     takes_jobs: bool = True,
     extensions_are_off: bool = False,
+    extra_files: Mapping[str, Sequence[Path]] | None = None,
     patience: float | None = None,
     hashes: bool = True,
 ) -> App:
@@ -179,6 +187,7 @@ def open_app(
         checkpoint: the one to start with; "" is the one of last time.
         takes_jobs: whether to go on with the jobs of last time and take new ones (not beside a running page).
         extensions_are_off: none was loaded in this run, whatever the user has enabled.
+        extra_files: further folders of files of other kinds, by a key of webui.checkpoints.scan.WORDS.
         patience: seconds that whoever lists checkpoints waits for the disk; None: as long as it takes.
         hashes: whether App.watch hashes what nobody has used yet.
     """
@@ -225,5 +234,17 @@ def open_app(
     running = {one.name for one in extensions}
     ours = tuple(name for name, _ in plugins.list_name_plugin() if name not in running) if plugins else ()
     watcher = Watcher(catalog, lambda: queue.announce("checkpoints"), lambda: queue.running() is not None, hashes)
-    rest = (owns, notebook, watcher, plugins, extensions, troubles, telling, Installs(installer_of(paths, ours), switches))
+    models, more = [*paths.models, *more_models], extra_files or {}
+    folders = {kind: folders_of(kind, models, more.get(kind, ())) for kind in WORDS}
+    rest = (
+        owns,
+        notebook,
+        watcher,
+        folders,
+        plugins,
+        extensions,
+        troubles,
+        telling,
+        Installs(installer_of(paths, ours), switches),
+    )
     return App(paths, parts, settings, checkpoints, gallery, inputs, shelf, queue, live, switches, *rest)

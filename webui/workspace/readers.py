@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass
 
 from PIL import Image
@@ -32,12 +33,13 @@ class Readers:
 
         Extensions' readers are asked in order, the first that answers something is believed.
         """
-        if (text := read_infotext(data)) or len(data) > LARGEST:
-            return text
+        ours = read_infotext(data)
+        if (ours and not _is_foreign(ours)) or len(data) > LARGEST:
+            return ours
         for part in self.parts.readers:
             if text := self._asked(part, data):
                 return text
-        return ""
+        return ours
 
     def _asked(self, part: ReaderPart, data: bytes) -> str:
         """Each is given an image of its own, opened and not decoded, so that one cannot spoil it for the next."""
@@ -57,3 +59,13 @@ class Readers:
         else:
             return attempt.answer[:LONGEST]
         return ""
+
+
+def _is_foreign(text: str) -> bool:
+    """Whether a text stands where infotext does, but is another program's own: a JSON object (Fooocus writes one)."""
+    if not text.lstrip().startswith("{"):
+        return False
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False

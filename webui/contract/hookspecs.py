@@ -150,16 +150,20 @@ def register_scripts(register: Callable[..., None], own: Own) -> None:
 
     script(request): a generator. Each request that it yields is drawn, and what it is sent back is the list of its pictures
     (webui.contract.result.GeneratedImage). A PIL image that it yields is a picture of the job too (a grid), with an infotext
-    that makes the whole script again.
+    that makes the whole script again; a text is a note for the user. A list of requests that it yields is checked and not drawn:
+    it is sent them with all choices filled in.
         request: the GenerationRequest, with a seed and all choices filled in, its script taken off. Make others of it with
-            dataclasses.replace.
+            dataclasses.replace; request.alone(i) is that of picture i.
     What is yielded must follow from the request and the pictures alone: a job that was interrupted is taken up again by running
-    the script from the beginning, and the pictures that are there already are sent without drawing them. What it raises ends
-    the job, with the extension's name; finished pictures are kept. Its keyword-only parameters are its options, as a
-    conditioner's are.
+    the script from the beginning, and the pictures that are there already are sent without drawing them. A seed of -1 follows
+    from the job's. What it raises ends the job, with the extension's name; finished pictures are kept. Its keyword-only
+    parameters are its options, as a conditioner's are.
+    It is begun once before the job is queued, as far as the first thing that it yields (behind its notes): where that cannot be
+    drawn, or it raises a FieldError, the request is refused.
 
     Args of register, beside the name:
         count: (request, **options) -> how many pictures come out in all, to tell progress; None: as many as are asked for.
+            10,000 at most. A FieldError that it raises refuses the request.
         when: request -> bool: whether it runs although nobody chose it, because its mark stands in the prompt. It also runs for
             the requests of other scripts then.
     """

@@ -110,7 +110,8 @@ function regionalPrompts(root, tab, id) {
     }
     const number = [...area.children].indexOf(element), box = boxes[number], start = { ...box };
     element.focus();
-    if (event.target.closest('.rp-corner')) {
+    const edge = element.getBoundingClientRect(), reach = event.pointerType === 'touch' ? 28 : 18;
+    if (event.clientX > edge.right - reach && event.clientY > edge.bottom - reach) {
       return follow(event, (toX, toY) => { size(number, start.width + toX - x, start.height + toY - y); }, keep);
     }
     follow(event, (toX, toY) => { move(number, start.x + toX - x, start.y + toY - y); }, keep);

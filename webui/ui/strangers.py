@@ -163,7 +163,8 @@ def named(function: Any, owner: str, what: str) -> Any:
             return error
         _log.error("the extension %s failed in its %s: %s", owner, what, "".join(traceback.format_exception(error)))
         words = str(error) if isinstance(error, WebUIError) else f"{type(error).__name__}: {error}"
-        return gr.Error(f"The extension {owner} failed in its {what}. {words[:LETTERS]}", print_exception=False)
+        shown = escape(f"The extension {owner} failed in its {what}. {words[:LETTERS]}", quote=False)  # Gradio shows it as HTML
+        return gr.Error(shown, print_exception=False)
 
     if inspect.isasyncgenfunction(function):
 

@@ -440,7 +440,9 @@ class Checkpoints:
 
     def _ask_prediction(self, loaded: Loaded) -> None:
         """Of the network, since the file does not say it."""
-        loaded.weights.to_device()
+        if not loaded.weights.is_on_device:
+            self._tiers.make_room(loaded.weights.bytes)
+            loaded.weights.to_device()
         loaded.entry = self.catalog.learn(loaded.entry.title, prediction=prediction_of(loaded.model))
         loaded.model.family = loaded.entry.family or loaded.model.family
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from webui.contract import Choice, Range, hookimpl
+from webui.contract import Choice, Range, Suggest, hookimpl
 from webui.contract.errors import FieldError
 from webui.contract.request import GenerationRequest
 
@@ -16,6 +16,10 @@ from .grid import Sheet, smaller
 Place = tuple[int, int, int]
 """Of a cell: which value of x, y and z."""
 FIELD = "Steps, Sampler, Seed, Prompt S/R, any field, or an option like sampler_options.push"
+FIELDS = Suggest(
+    "Steps", "Sampler", "Schedule type", "CFG Scale", "Seed", "Prompt S/R", "Prompt order", "Size", "Checkpoint name",
+    "Denoising strength", "Variation strength", "Clip skip", "Hires upscaler", "Refiner checkpoint", "Eta",
+)  # fmt: skip
 VALUES = "5, 10, 20 or 1-5, 1-10(+3), 1-10[4]"
 
 
@@ -27,11 +31,11 @@ def register_scripts(register):
 def plot(
     request: GenerationRequest,
     *,
-    x_field: Annotated[str, FIELD] = "",
+    x_field: Annotated[str, FIELDS, FIELD] = "",
     x_values: Annotated[str, VALUES] = "",
-    y_field: Annotated[str, FIELD] = "",
+    y_field: Annotated[str, FIELDS, FIELD] = "",
     y_values: Annotated[str, VALUES] = "",
-    z_field: Annotated[str, "One grid for each of its values"] = "",
+    z_field: Annotated[str, FIELDS, "One grid for each of its values"] = "",
     z_values: Annotated[str, VALUES] = "",
     grid: Annotated[str, Choice("with labels", "without labels", "none")] = "with labels",
     margin: Annotated[int, Range(0, 200), "Pixels between pictures"] = 0,

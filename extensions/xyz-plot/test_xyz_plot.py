@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from webui.contract.errors import FieldError, UnknownNameError
+from webui.contract.options import options_of
 from webui.contract.request import GenerationRequest
 from webui.testing import program
 
@@ -232,3 +233,11 @@ def test_a_plot_whose_program_is_killed_in_the_middle_goes_on_where_it_was(app, 
         # Not the same bytes: another program chooses its arithmetic by the clock.
         apart = ImageStat.Stat(ImageChops.difference(one, drawn.image)).mean
         assert max(apart) < 3
+
+
+def test_every_suggested_field_is_known(app) -> None:
+    (script,) = app.parts.scripts
+    x_field = options_of(script.function)[0]
+    assert x_field.suggestions
+    axes = sys.modules["webui_extension_xyz_plot.axes"]
+    assert set(x_field.suggestions) <= set(axes.names())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
 
-from webui.contract import Choice, Range
+from webui.contract import Choice, Range, Suggest
 from webui.contract.errors import FieldError, PluginError
 from webui.contract.options import Option, checked, options_of
 
@@ -159,9 +159,22 @@ def test_an_option_is_plain_values_and_a_schema() -> None:
     push, *_, stop, _ = OPTIONS
     assert push.to_dict() == {
         "name": "push", "kind": "float", "default": 1.0, "low": 0, "high": 2, "step": 0.01, "choices": [], "label": "Push",
-        "about": "How far each step goes", "is_optional": False, "of": "",
+        "about": "How far each step goes", "is_optional": False, "suggestions": [], "of": "",
     }  # fmt: skip
     assert push.schema() == {
         "type": "number", "title": "Push", "default": 1.0, "minimum": 0, "maximum": 2, "description": "How far each step goes",
     }  # fmt: skip
     assert stop.schema()["type"] == ["number", "null"]
+
+
+def test_a_text_may_have_suggestions_and_be_any_other() -> None:
+    def sampled(*, field: Annotated[str, Suggest("Steps", "Seed"), "Which field"] = "Steps") -> None: ...
+
+    (option,) = options_of(sampled)
+    assert (option.kind, option.suggestions, option.about) == ("str", ("Steps", "Seed"), "Which field")
+    assert option.value("something else") == "something else"
+
+    def numbered(*, field: Annotated[int, Suggest("1")] = 1) -> None: ...
+
+    with pytest.raises(PluginError, match="suggestions"):
+        options_of(numbered)

@@ -1,13 +1,13 @@
 """What all rooms agree on, without torch, gradio or diffusers. An extension's author reads this folder first.
 
-from webui.contract import Choice, File, PartOf, Picture, Range, hookimpl
+from webui.contract import Choice, File, PartOf, Picture, Range, Suggest, hookimpl
 """
 
 import pluggy
 
-from webui.contract.options import Choice, File, PartOf, Picture, Range
+from webui.contract.options import Choice, File, PartOf, Picture, Range, Suggest
 
-__all__ = ["PROJECT", "VERSION", "Choice", "File", "PartOf", "Picture", "Range", "hookimpl"]
+__all__ = ["PROJECT", "VERSION", "Choice", "File", "PartOf", "Picture", "Range", "Suggest", "hookimpl"]
 
 PROJECT = "latent_webui"
 VERSION = "1"

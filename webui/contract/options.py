@@ -15,7 +15,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from webui.contract.errors import FieldError, PluginError
@@ -58,6 +58,15 @@ class Choice:
         self.choices = choices
 
 
+class Suggest:
+    """Texts that may be meant, beside any other: Annotated[str, Suggest("a", "b")]. The page offers them while one types."""
+
+    def __init__(self, *texts: str) -> None:
+        if not all(isinstance(one, str) for one in texts):
+            raise PluginError(f"Suggest{texts} is to name texts.")
+        self.texts = texts
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture of the user's: Annotated[Image.Image | None, Picture()] = None. The request holds its name, the part is called
@@ -97,6 +106,8 @@ class Option:
     """A text beside its type, Annotated[float, "How far"]; the page shows it as a hint."""
     is_optional: bool = False
     """Whether it may be None, which is up to the part: an empty field."""
+    suggestions: tuple[str, ...] = ()
+    """Of a text that may be any: what is likely meant."""
     of: str = ""
     """The folder of a file, the registry of a part. As with a picture, its value is a name, "" for none."""
 
@@ -141,7 +152,7 @@ class Option:
         return {
             "name": self.name, "kind": self.kind, "default": self.default, "low": self.low, "high": self.high,
             "step": self.step, "choices": list(self.choices), "label": self.label, "about": self.about,
-            "is_optional": self.is_optional, "of": self.of,
+            "is_optional": self.is_optional, "suggestions": list(self.suggestions), "of": self.of,
         }  # fmt: skip
 
     def schema(self) -> dict[str, Any]:
@@ -212,6 +223,7 @@ def _option(name: str, parameter: inspect.Parameter, function: Callable[..., Any
     inner, further = _unwrapped(hint)
     ranges = [one for one in (*more, *further) if isinstance(one, Range)]
     choices = tuple(choice for one in (*more, *further) if isinstance(one, Choice) for choice in one.choices)
+    suggestions = tuple(text for one in (*more, *further) if isinstance(one, Suggest) for text in one.texts)
     about = next((one for one in (*more, *further) if isinstance(one, str)), "")
     kind = _kind(name, inner, parameter)
     if get_origin(inner) is Literal:
@@ -220,6 +232,8 @@ def _option(name: str, parameter: inspect.Parameter, function: Callable[..., Any
         raise PluginError(f"its option {name!r} has choices, so its type is str, not {kind}.")
     if ranges and kind not in ("int", "float"):
         raise PluginError(f"its option {name!r} has a range, so its type is float or int, not {kind}.")
+    if suggestions and kind != "str":
+        raise PluginError(f"its option {name!r} has suggestions, so its type is str, not {kind}.")
     low, high, step = _limits(kind, ranges[0]) if ranges else (None, None, None)
     label = name.replace("_", " ").strip().capitalize() or name
     made = Option(name, "choice" if choices else kind, None, low, high, step, choices, label, about, is_optional)
@@ -228,7 +242,7 @@ def _option(name: str, parameter: inspect.Parameter, function: Callable[..., Any
     except ValueError:
         words = f"its option {name!r} has the default {_shown(parameter.default)}, but can be {made.range}."
         raise PluginError(words) from None
-    return Option(name, made.kind, default, low, high, step, choices, label, about, is_optional)
+    return replace(made, default=default, suggestions=suggestions)
 
 
 def _reference(name: str, more: tuple[Any, ...], parameter: inspect.Parameter) -> Option | None:

@@ -28,6 +28,7 @@
     } };
   }
 
+  let lists = 0; /* of suggestions so far: each has an id of its own */
   /* each answers its elements, and how a value comes into them; changed(undefined) is the option's own default again */
   const makers = {
     range(option, changed) {
@@ -53,6 +54,13 @@
       box.addEventListener('input', () => { fit(); changed(box.value); });
       return { inputs: [box], set(value) { box.value = value ?? ''; fit(); } };
     },
+    suggested(option, changed) {
+      const list = element('datalist', { id: `suggested_${lists += 1}` }, ...option.suggestions.map(value => element('option', { value })));
+      const input = element('input', { type: 'text', maxLength: 10000, autocomplete: 'off' });
+      input.setAttribute('list', list.id);
+      input.addEventListener('input', () => changed(input.value));
+      return { inputs: [input, list], set(value) { input.value = value ?? ''; } };
+    },
     tick(option, changed) {
       const input = element('input', { type: 'checkbox' });
       input.addEventListener('change', () => changed(input.checked));
@@ -77,6 +85,7 @@
   const isNumber = option => option.kind === 'int' || option.kind === 'float';
   function makerOf(option) {
     if (isNumber(option)) return option.low !== undefined && !option.is_optional ? 'range' : 'number';
+    if (option.suggestions?.length) return 'suggested';
     return { bool: 'tick', choice: 'menu' }[option.kind] ?? (makers[option.kind] ? option.kind : 'text');
   }
   /* what is empty was left out on the way */

@@ -4,36 +4,67 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import io
+import json
 import re
 import runpy
 import shlex
 import tomllib
+import typing
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from fastapi.testclient import TestClient
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.shared import ROOT
 from tests.test_installing import committed, files_of, write, zipped
 from tests.turbo import write_pocket
-from webui.contract import PROJECT, hookspecs
+from webui.api.access import Access
+from webui.api.server import build
+from webui.contract import PROJECT, VERSION, hookspecs, more_parts
+from webui.contract.errors import PluginError
 from webui.contract.parts import ConditionerPart, Inputs, Parts, SamplerPart, SchedulePart
-from webui.contract.request import GenerationRequest
+from webui.contract.request import EnlargeRequest, GenerationRequest
 from webui.engine.schedules import ladder
 from webui.engine.table import NoiseTable
 from webui.flags import parse
 from webui.main import built_in, find_parts, main
 from webui.plugins.extension import KEYS, read_manifest
 from webui.testing import program
+from webui.ui import page
 from webui.workspace.app import App, open_app
 from webui.workspace.paths import Paths
 
 TEXT = (ROOT / "docs" / "extensions.md").read_text("utf-8")
-HOOKS = {name: hook for name, hook in vars(hookspecs).items() if hasattr(hook, f"{PROJECT}_spec")}
+ALL = {name: hook for name, hook in vars(hookspecs).items() if hasattr(hook, f"{PROJECT}_spec")}
+HOOKS = {name: hook for name, hook in ALL.items() if name.startswith("register_")}
+EVENTS = {name: hook for name, hook in ALL.items() if name not in HOOKS}
+HAPPENS = "What happens while the program runs"
 MANIFEST = 'name = "documented"\nversion = "1"\ncontract = "1"\n'
-PARTS = {"register_samplers": SamplerPart, "register_schedules": SchedulePart, "register_conditioners": ConditionerPart}
+PARTS: dict[str, tuple[type[Any], str]] = {
+    "register_samplers": (SamplerPart, "sampler"),
+    "register_schedules": (SchedulePart, "schedule"),
+    "register_conditioners": (ConditionerPart, "conditioner"),
+    "register_guidance": (more_parts.GuiderPart, "guider"),
+    "register_scripts": (more_parts.ScriptPart, "script"),
+    "register_preprocessors": (more_parts.PreprocessorPart, "preprocessor"),
+    "register_upscalers": (more_parts.UpscalerPart, "upscaler"),
+    "register_metadata_readers": (more_parts.ReaderPart, "reader"),
+    "register_tabs": (more_parts.TabPart, "build"),
+    "register_panels": (more_parts.PanelPart, "build"),
+    "register_cli": (more_parts.CommandPart, "run"),
+}
+OTHERS = {
+    "register_families": "register(family)",
+    "register_routes": "register(router)",
+    "register_settings": "register(key, kind, default)",
+}
 
 
 def section(title: str) -> str:
@@ -50,21 +81,24 @@ def blocks(text: str, kind: str) -> list[str]:
 
 
 def of_hook(name: str) -> str:
-    return section(f"`{name}{inspect.signature(HOOKS[name]).replace(return_annotation=inspect.Signature.empty)}`".replace(
-        ": Callable[..., None]", "").replace(": 'Callable[..., None]'", ""))  # fmt: skip
+    return section(f"`{name}(register)`")
 
 
 def called_as(hook: str) -> str:
     """How an implementation calls register, made from the part that it makes of it."""
-    if hook == "register_families":
-        return "register(family)"
+    if hook in OTHERS:
+        return OTHERS[hook]
+    part, what = PARTS[hook]
     options = [
-        f"{field.name}={'()' if field.default == () else str(field.default) if field.default != '' else chr(34) * 2}"
-        for field in dataclasses.fields(PARTS[hook])
+        f"{field.name}={json.dumps(field.default) if isinstance(field.default, str) else plain(field.default)}"
+        for field in dataclasses.fields(part)
         if field.name not in ("name", "function")
     ]
-    what = hook.removeprefix("register_").removesuffix("s")
     return f"register(name, {what}, *, {', '.join(options)})"
+
+
+def plain(value: object) -> str:
+    return str(value).replace("'", '"')
 
 
 def flat(text: str) -> str:
@@ -88,8 +122,18 @@ def parts_with(tmp_path: Path, code: str) -> Parts:
 
 
 def test_every_hook_has_a_section_and_every_section_a_hook() -> None:
-    documented = dict(re.findall(r"^### `(\w+)\((.*)\)`$", TEXT, re.M))
-    assert documented == {name: ", ".join(inspect.signature(hook).parameters) for name, hook in HOOKS.items()}
+    assert set(re.findall(r"^### `(\w+)\(register\)`$", TEXT, re.M)) == set(HOOKS)
+    assert {tuple(inspect.signature(hook).parameters) for hook in HOOKS.values()} == {("register", "own")}
+
+
+def test_every_event_is_in_the_table_with_the_fields_that_it_has() -> None:
+    rows = re.findall(r"^\| `(\w+)\(event\)` \| (.+) \| (`.+`) \|$", section(HAPPENS), re.M)
+    assert {name: re.findall(r"`(\w+)`", told) for name, _, told in rows} == {
+        name: [field.name for field in dataclasses.fields(typing.get_type_hints(hook)["event"])] for name, hook in EVENTS.items()
+    }
+    for name, when, _ in rows:
+        assert flat(EVENTS[name].__doc__ or "").casefold().startswith(when.casefold())
+    assert {tuple(inspect.signature(hook).parameters) for hook in EVENTS.values()} == {("event", "own")}
 
 
 @pytest.mark.parametrize("name", HOOKS)
@@ -154,7 +198,9 @@ def test_installing_as_it_is_written(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_every_other_command_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     for words in re.findall(r"`webui ([^`]+)`", TEXT):
-        assert parse(shlex.split(words)).command == "extensions"
+        if words != "--help":
+            command = parse(shlex.split(words)).command
+            assert command in ("extensions", "generate") or (command == "NAME" and words.endswith("NAME …"))
     for flag in re.findall(r"`(--[a-z-]+)", TEXT):
         words = [flag, "x"] if flag in ("--data-dir", "--json", "--lock", "--from") else [flag]
         parse(["extensions", *words])
@@ -222,7 +268,90 @@ def apart(one: bytes, other: bytes) -> float:
     return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / len(one)
 
 
+def scripts_draw(tmp_path: Path, code: str) -> None:
+    with program(loaded(tmp_path, code)) as app:
+        *row, whole = app.generate(replace(REQUEST, script="stairs", script_options={"flights": 2}, width=64, height=64))
+        assert [one.request.steps for one in row] == [2, 4] and whole.image.size == (128, 64)
+        halves = [whole.image.crop((left, 0, left + 64, 64)).tobytes() for left in (0, 64)]
+        assert halves == [one.image.tobytes() for one in row] and "Script: Stairs" in whole.infotext
+
+
+def upscalers_enlarge(tmp_path: Path, code: str) -> None:
+    image = Image.effect_noise((7, 5), 80).convert("RGB")
+    with program(loaded(tmp_path, code)) as app:
+        made = app.enlarge(EnlargeRequest(image=app.inputs.put(image), upscaler="Squares", scale=3.0)).image
+    assert made.tobytes() == image.resize((21, 15), Image.Resampling.NEAREST).tobytes()
+
+
+def readers_read(tmp_path: Path, code: str) -> None:
+    info, file = PngInfo(), io.BytesIO()
+    info.add_text("Title", "a moth")
+    Image.new("RGB", (4, 4)).save(file, "PNG", pnginfo=info)
+    with program(loaded(tmp_path, code)) as app:
+        assert app.infotext_of(file.getvalue()) == "a moth"
+
+
+def routes_answer(tmp_path: Path, code: str) -> None:
+    with program(loaded(tmp_path, code)) as app:
+        client = TestClient(build(app, Access.for_flags()), base_url="http://localhost:7860")
+        assert client.put("/extensions/documented/words/moth").json() == ["moth"]
+        assert client.get("/extensions/documented/words").json() == ["moth"]
+
+
+def settings_count(tmp_path: Path, code: str) -> None:
+    with program(loaded(tmp_path, code)) as app:
+        own, x = app.owns("documented"), torch.ones(1, 4, 8, 8)
+        assert dict(own.settings) == {"is_on": True, "language": "English", "share": 0.5}
+        own.change(share=0.25)
+        drawn = app.parts.samplers["A share of one step"].function(lambda x, sigma: x * 0, x, torch.tensor([1.0, 0.0]), None)
+        assert torch.allclose(drawn, x * 0.75)
+
+
+def commands_run(tmp_path: Path, code: str) -> None:
+    (tmp_path / "extensions").mkdir()
+    loaded(tmp_path / "extensions", code)
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "a.webp").write_bytes(b"")
+    assert main(["--data-dir", str(tmp_path), "--cpu", "count-pictures", "--kind", "webp"]) == 0
+
+
+def handlers_are_told(tmp_path: Path, code: str) -> None:
+    with program(loaded(tmp_path, code), takes_jobs=True) as app:
+        job = app.queue.wait(app.queue.submit(replace(REQUEST, steps=1)).id, 60)
+        app.close()
+        assert app.owns("documented").folder.joinpath("pictures.txt").read_text() == f"{Path(job.images[0].path).name}\n"
+
+
+def tabs_show(tmp_path: Path, code: str) -> None:
+    with program(loaded(tmp_path, code), takes_jobs=True) as app:
+        made = page.build(app)
+        labels = [block.label for block in made.blocks.values() if block.get_block_name() == "tabitem"]
+        assert labels[-1] == "Prompts"
+        (show,) = [one.fn for one in made.fns.values() if one.outputs and one.outputs[0].elem_id == "my-prompts-list"]
+        app.queue.wait(app.queue.submit(REQUEST).id, 120)
+        assert show() == "a red cube"
+
+
+def panels_travel(tmp_path: Path, code: str) -> None:
+    with program(loaded(tmp_path, code), takes_jobs=True) as app:
+        places = [block.elem_id for block in page.build(app).blocks.values() if block.elem_id.__class__ is str]
+        tabs = ("txt2img", "img2img", "inpaint", "depth")
+        assert [f"my-ending-{tab}" for tab in tabs] == [place for place in places if place.startswith("my-ending")]
+        asked = replace(REQUEST, extras={"documented": {"words": "at night"}, "other": {"x": 1}})
+        job = app.queue.wait(app.queue.submit(asked).id, 120)
+        assert job.images[0].infotext.startswith("a red cube, at night\n") and "documented" not in job.images[0].infotext
+        assert app.queue.wait(app.queue.submit(REQUEST).id, 120).images[0].infotext.startswith("a red cube\n")
+
+
 RUNS: dict[str, Callable[[Path, str], None]] = {
+    "register_tabs": tabs_show,
+    "register_panels": panels_travel,
+    "register_scripts": scripts_draw,
+    "register_upscalers": upscalers_enlarge,
+    "register_metadata_readers": readers_read,
+    "register_routes": routes_answer,
+    "register_settings": settings_count,
+    "register_cli": commands_run,
     "register_samplers": samplers_draw,
     "register_schedules": schedules_fall,
     "register_conditioners": conditioners_tell,
@@ -233,11 +362,26 @@ RUNS: dict[str, Callable[[Path, str], None]] = {
 @pytest.mark.parametrize("name", HOOKS)
 def test_the_example_of_a_hook_works(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (code,) = blocks(of_hook(name), "python")
-    assert f"def {name}({', '.join(inspect.signature(HOOKS[name]).parameters)}):" in code
+    assert re.search(rf"^def {name}\(register(, own)?\):$", code, re.M)
     RUNS[name](tmp_path, code)
     (tmp_path / "checked").mkdir()
     assert main(["extensions", "check", str(loaded(tmp_path / "checked", code)), "--data-dir", str(tmp_path)]) == 0
     assert "documented 1 is all right" in capsys.readouterr().out
+
+
+def test_the_example_of_an_event_works(tmp_path: Path) -> None:
+    (code,) = blocks(section(HAPPENS), "python")
+    handlers_are_told(tmp_path, code)
+
+
+def test_the_sentence_that_an_extension_of_another_contract_gets_is_the_one_that_is_said(tmp_path: Path) -> None:
+    (told,) = blocks(section("The contract's version"), "text")
+    for version in ("0", "2"):
+        (tmp_path / "extension.toml").write_text(f'name = "my-sampler"\nversion = "1"\ncontract = "{version}"\n')
+        with pytest.raises(PluginError) as refused:
+            read_manifest(tmp_path / "extension.toml")
+        assert str(refused.value) == told.strip().replace("contract 0", f"contract {version}")
+    assert all(f"| {version} |" in section("The contract's version") for version in ("0", VERSION, "2"))
 
 
 def test_the_test_that_is_shown_passes_and_needs_the_extension(tmp_path: Path) -> None:
@@ -255,7 +399,7 @@ def test_the_test_that_is_shown_passes_and_needs_the_extension(tmp_path: Path) -
 def test_no_example_is_left_out() -> None:
     """Each block in Python is in a section whose blocks are run above."""
     sections = [of_hook(name) for name in HOOKS]
-    sections += [section("A sampler in the menu, in five minutes"), section("How to test one")]
+    sections += [section("A sampler in the menu, in five minutes"), section("How to test one"), section(HAPPENS)]
     assert sum(len(blocks(text, "python")) for text in sections) == len(blocks(TEXT, "python")) == len(sections)
 
 

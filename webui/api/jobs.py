@@ -12,19 +12,15 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-from webui.api.access import Access
-from webui.api.guard import must_change
 from webui.api.pictures import with_names
 from webui.api.schema import part_row
 from webui.api.threads import waiting
 from webui.checkpoints import model_files
-from webui.checkpoints.catalog import Entry
-from webui.contract.errors import CheckpointError, FieldError
+from webui.contract.errors import FieldError
 from webui.contract.request import enlarge_request_from, request_from
 from webui.engine.own_options import offered
 from webui.workspace.app import App
@@ -38,11 +34,7 @@ TABS = ("txt2img", "img2img", "inpaint", "depth", "upscale", "turbo")
 KEEP = {"Cache-Control": "private, max-age=3600"}
 
 
-class Choice(BaseModel):
-    name: str
-
-
-def router(app: App, access: Access) -> APIRouter:
+def router(app: App) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["jobs"])
 
     @routes.post("/jobs", status_code=202)
@@ -162,21 +154,6 @@ def router(app: App, access: Access) -> APIRouter:
         """What an option that names a file of models/FOLDER may name."""
         return model_files.names(app.shelf, folder)
 
-    @routes.get("/checkpoints")
-    def checkpoints() -> list[dict[str, Any]]:
-        return [checkpoint_row(app, entry) for entry in app.checkpoints.entries()]
-
-    @routes.post("/checkpoints/choose")
-    def choose(choice: Choice) -> dict[str, Any]:
-        must_change(access)
-        return checkpoint_row(app, app.checkpoints.find(app.choose_checkpoint(choice.name)))
-
-    @routes.post("/checkpoints/refresh")
-    def refresh() -> list[dict[str, Any]]:
-        must_change(access)
-        app.checkpoints.refresh()
-        return checkpoints()
-
     return routes
 
 
@@ -216,19 +193,3 @@ async def stream(app: App) -> AsyncIterator[str]:
                 said = time.monotonic()
                 yield ": still here\n\n"
             await asyncio.sleep(0)
-
-
-def checkpoint_row(app: App, entry: Entry) -> dict[str, Any]:
-    """A checkpoint with what it draws best with, and where it is."""
-    try:
-        chosen, defaults = app.checkpoints.chosen, app.checkpoints.defaults(entry.title)
-    except CheckpointError:
-        chosen, defaults = "", None
-    state = "in use" if entry.title == chosen else "in memory" if entry.title in app.checkpoints.resident() else "on disk"
-    row = {"title": entry.title, "name": entry.name, "size": entry.size, "hash": entry.hash, "error": entry.error, "state": state}
-    family = entry.family
-    row |= {"reads": list(family.inputs), "needs": list(family.needs), "does": family.does} if family else {}
-    if defaults is None:
-        return row | {"family": "", "defaults": None}
-    values = {name: getattr(defaults, name) for name in ("sampler", "schedule", "steps", "guidance", "width", "height")}
-    return row | {"family": defaults.family_label, "defaults": values}

@@ -9,7 +9,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webui import __version__
-from webui.api import a1111, added, errors, extensions, files, installs, jobs, live, login, schema
+from webui.api import a1111, added, checkpoints, errors, extensions, files, installs, jobs, live, login, schema
 from webui.api.access import Access
 from webui.api.guard import Guard
 from webui.workspace.app import App
@@ -40,7 +40,8 @@ def build(app: App, access: Access) -> FastAPI:
     server = FastAPI(title="Latent WebUI", version=__version__, docs_url=None, redoc_url=None)
     errors.install(server)
     server.include_router(login.router(access))
-    server.include_router(jobs.router(app, access))
+    server.include_router(jobs.router(app))
+    server.include_router(checkpoints.router(app, access))
     server.include_router(files.router(app, access))
     server.include_router(extensions.router(app, access))
     server.include_router(installs.router(app, access))

@@ -1,5 +1,6 @@
 """Weights are copied once, exactly, in the format and layout that were chosen, and hang on no file afterwards."""
 
+import copy
 import os
 from pathlib import Path
 
@@ -136,7 +137,7 @@ def test_weights_that_go_to_a_device_and_back_are_the_same_bytes_in_the_same_net
     """The processor's own memory stands for the device's here; on a graphics card the copy alone is another one."""
     model = opened_model(file)
     weights = place(model, torch.device("cpu"), FLOAT, is_shared=False)
-    tensors = [slot.tensor for slot in slots_of(model, FLOAT)]
+    tensors = [slot.tensor for slot in slots_of(model, FLOAT) if not slot.is_buffer]
     first, at_first = [tensor.clone() for tensor in tensors], [tensor.data_ptr() for tensor in tensors]
     assert weights.is_on_host and not weights.is_on_device
     weights.to_device()
@@ -152,7 +153,7 @@ def test_weights_that_go_to_a_device_and_back_are_the_same_bytes_in_the_same_net
     assert weights.is_on_host, "what was nowhere else is copied back"
     for tensor, before in zip(tensors, first, strict=True):
         assert torch.equal(tensor, before) and tensor.stride() == before.stride()
-    assert [id(slot.tensor) for slot in slots_of(model, FLOAT)] == [id(tensor) for tensor in tensors]
+    assert {id(tensor) for tensor in tensors} == {id(tensor) for network in model.networks for tensor in network.parameters()}
 
 
 def test_where_host_and_device_are_one_nothing_moves(file: Path) -> None:
@@ -164,6 +165,16 @@ def test_where_host_and_device_are_one_nothing_moves(file: Path) -> None:
     weights.to_device()
     assert weights.is_on_device and weights.is_on_host
     assert [tensor.data_ptr() for network in model.networks for tensor in network.parameters()] == before
+
+
+def test_a_copy_of_a_network_is_no_larger_than_the_network(file: Path) -> None:
+    model = opened_model(file)
+    weights = place(model, torch.device("cpu"), FLOAT, is_shared=False)
+    weights.to_device()
+    text = copy.deepcopy(model.encoders["text"])
+    spaces = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in text.state_dict().values()}
+    spaces |= {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in text.buffers()}
+    assert list(text.buffers()) and sum(spaces.values()) < 0.6 * weights.bytes
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -48,6 +48,8 @@ class Slot:
     dtype: torch.dtype
     is_last: bool
     """Whether channels come last."""
+    is_buffer: bool = False
+    """Then it points at a small copy: who deep-copies a tensor that is no parameter copies all of the memory it lies in."""
 
     @property
     def bytes(self) -> int:
@@ -61,7 +63,7 @@ def slots_of(model: Model, arithmetic: Arithmetic) -> list[Slot]:
         has_last = arithmetic.channels_last and (network is model.unet or network is model.autoencoder)
         for parameter in network.parameters():
             slots.append(Slot(parameter, parameter.shape, arithmetic.dtype, has_last and parameter.ndim == 4))
-        slots += [Slot(buffer, buffer.shape, buffer.dtype, False) for buffer in network.buffers()]
+        slots += [Slot(buffer, buffer.shape, buffer.dtype, False, is_buffer=True) for buffer in network.buffers()]
     return slots
 
 
@@ -152,7 +154,7 @@ class Weights:
 
     def _point(self, room: Room) -> None:
         for slot, view in zip(self._slots, room.views(self._slots), strict=True):
-            slot.tensor.data = view
+            slot.tensor.data = view.clone() if slot.is_buffer else view
 
 
 def _aligned(size: int) -> int:

@@ -30,7 +30,9 @@ from webui.api.server import build
 from webui.contract import PROJECT, VERSION, hookspecs, more_parts
 from webui.contract.errors import PluginError
 from webui.contract.parts import ConditionerPart, Inputs, Parts, SamplerPart, SchedulePart
-from webui.contract.request import EnlargeRequest, GenerationRequest
+from webui.contract.request import Chosen, EnlargeRequest, GenerationRequest
+from webui.engine.conditioning import condition
+from webui.engine.references import preprocessing
 from webui.engine.schedules import ladder
 from webui.engine.table import NoiseTable
 from webui.flags import parse
@@ -242,8 +244,27 @@ def conditioners_tell(tmp_path: Path, code: str) -> None:
             asked = replace(REQUEST, prompt="a red cube, at night")
             assert torch.equal(theirs.crossattn, ours(asked, model, False, Inputs()).crossattn)
             assert not torch.equal(theirs.crossattn, ours(REQUEST, model, False, Inputs()).crossattn)
+            more = Chosen("More words", {"words": "at night", "loudness": 0.5})
+            night = ours(replace(REQUEST, prompt="at night"), model, False, Inputs()).crossattn
+            told = condition(replace(REQUEST, conditioners=(more,)), model, parts, [Inputs()])
+            assert torch.equal(told[0].crossattn[:, -night.shape[1] :], night * 0.5)
+        plain, louder = (drawn(app, conditioners=(replace(more, options={**more.options, "loudness": by}),)) for by in (0.5, 2.0))
+        assert apart(plain, louder) > 0.1 and drawn(app) not in (plain, louder)
     finally:
         app.close()
+
+
+def guiders_guide(tmp_path: Path, code: str) -> None:
+    with program(loaded(tmp_path, code)) as app:
+        found = [drawn(app, guiders=(Chosen("Guidance below", {"noise": noise}),)) for noise in (0.0, 5.0, 20.0)]
+        assert found[0] == drawn(app, guidance=1.0), "the prompt alone all the way"
+        assert found[2] == drawn(app) and len(set(found)) == 3
+
+
+def preprocessors_prepare(tmp_path: Path, code: str) -> None:
+    parts = parts_with(tmp_path, code)
+    made = preprocessing(parts, "Silhouette")(Image.linear_gradient("L").convert("RGB"))
+    assert made.getcolors() == [(128 * 256, (255, 255, 255)), (128 * 256, (0, 0, 0))]
 
 
 def families_draw(tmp_path: Path, code: str) -> None:
@@ -355,6 +376,8 @@ RUNS: dict[str, Callable[[Path, str], None]] = {
     "register_samplers": samplers_draw,
     "register_schedules": schedules_fall,
     "register_conditioners": conditioners_tell,
+    "register_guidance": guiders_guide,
+    "register_preprocessors": preprocessors_prepare,
     "register_families": families_draw,
 }
 

@@ -6,15 +6,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import ControlNetModel
 
 from webui.checkpoints.files import Shapes, read_json, read_tensors
 from webui.checkpoints.folder import weights
 from webui.checkpoints.networks import assign
 from webui.contract.errors import CheckpointReadError
+
+if TYPE_CHECKING:
+    from diffusers import ControlNetModel
 
 PREFIX = "control_model."
 ALIKE = (
@@ -50,6 +52,8 @@ def load(path: Path, like: Mapping[str, Any]) -> ControlNetModel:
     Raises:
         CheckpointReadError: it cannot be read, or holds something else; one sentence says what.
     """
+    from diffusers import ControlNetModel  # seconds to import: only when a network is really asked for
+
     order = "rgb"
     if path.is_dir():
         values = read_json(path / "config.json")

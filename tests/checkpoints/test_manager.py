@@ -147,6 +147,20 @@ def test_a_picture_is_the_same_after_a_swap_and_back(files: Path, kept: Path, pa
     assert picture("a") == first != other
 
 
+def test_pictures_of_two_checkpoints_are_the_same_where_only_one_fits_the_device(files: Path, kept: Path, parts: Parts) -> None:
+    """The first pass is decoded when the second one's checkpoint has taken its place."""
+    request = GenerationRequest(
+        prompt="a fox", checkpoint="a", hires_checkpoint="b", hires_scale=1.5, hires_upscaler="Lanczos",
+        steps=2, hires_steps=2, strength=0.5, width=64, height=64, seed=3,
+    )  # fmt: skip
+    drawn = []
+    for is_shared in (True, False):
+        opened = Opened(files, kept, parts, is_shared=is_shared)
+        opened.checkpoints._tiers._device_limit = BYTES // 2
+        drawn.append(next(generate(request, opened.checkpoints, parts)).image.tobytes())
+    assert drawn[0] == drawn[1]
+
+
 # -- memory
 
 

@@ -5,15 +5,30 @@ from __future__ import annotations
 import argparse
 import difflib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from webui.contract.errors import PluginError, StartError, WebUIError
 from webui.contract.more_parts import CommandPart
+from webui.contract.parts import Parts
 from webui.contract.registry import Registry
 from webui.flags import COMMANDS
 from webui.workspace.app import App
 
 _log = logging.getLogger(__name__)
+
+
+def faults(parts: Parts, owner: str) -> Iterator[PluginError]:
+    """What is wrong with the commands of a plugin: arguments that argparse will not take."""
+    for part in parts.commands:
+        if parts.commands.owner(part.name) == owner and part.arguments is not None:
+            try:
+                parser = argparse.ArgumentParser(prog=f"webui {part.name}", description=part.about)
+                part.arguments(parser)
+                parser.format_help()
+            except (Exception, SystemExit) as error:  # noqa: BLE001 (it may raise anything, and is told)
+                told = PluginError(f"{owner} failed in the arguments of its command {part.name}: {type(error).__name__}: {error}")
+                told.__cause__ = error
+                yield told
 
 
 def run(word: str, words: Sequence[str], commands: Registry[CommandPart], open_app: Callable[[], App]) -> int:

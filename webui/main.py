@@ -349,6 +349,8 @@ def run_list(flags: Flags) -> int:
 
 def run_extensions(flags: Flags) -> int:
     """webui extensions [list | new NAME | check PATH | install SOURCE | update, rollback, remove NAME | lock]."""
+    from webui import added_command
+    from webui.api import added
     from webui.checkpoints.families import SD1
     from webui.engine.trial import faults
     from webui.plugins.command import Program, run
@@ -361,7 +363,7 @@ def run_extensions(flags: Flags) -> int:
         constraints=paths.constraints,
         find=lambda: find_parts(paths, not flags.disable_all_extensions),
         built_in=built_in,
-        tries=lambda parts, name: faults(parts, name, SD1),
+        tries=lambda parts, name: [*faults(parts, name, SD1), *added.faults(parts, name), *added_command.faults(parts, name)],
         own=lambda parts: Owns(paths.state / "extensions", parts),
         installer=lambda: installer_of(paths, tuple(name for name, _ in built_in()[1].list_name_plugin())),
     )

@@ -7,6 +7,7 @@ closed to viewers here, and what a route raises becomes one sentence with the ex
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,7 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from webui.api import errors
 from webui.api.access import Access
 from webui.api.guard import READ_ONLY, REFUSED_SOCKET
+from webui.contract.errors import PluginError
 from webui.contract.more_parts import RoutesPart
+from webui.contract.parts import Parts
 from webui.workspace.app import App
 from webui.workspace.troubles import Troubles
 
@@ -44,6 +47,14 @@ def _app_of(part: RoutesPart, troubles: Troubles) -> ASGIApp | None:
         troubles.add(part.name, WHERE, error)
         return None
     return made
+
+
+def faults(parts: Parts, owner: str) -> Iterator[PluginError]:
+    """What is wrong with the routes of a plugin: a router that FastAPI will not take."""
+    troubles = Troubles()
+    for part in parts.routes:
+        if part.name == owner and _app_of(part, troubles) is None:
+            yield PluginError(f"FastAPI cannot use the routes of {owner}: {troubles.of(owner)[0].error}")
 
 
 class Door:

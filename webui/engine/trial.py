@@ -1,9 +1,10 @@
-"""An extension's samplers, schedules, guiders and preprocessors, tried once on tiny latents and a small picture before anybody
-draws with them."""
+"""An extension's samplers, schedules, guiders, preprocessors, upscalers and readers, tried once on tiny latents and small
+pictures before anybody draws with them; and its families, looked over."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Any
 
 import torch
@@ -18,11 +19,13 @@ from webui.contract.registry import Registry
 from webui.contract.request import Chosen, GenerationRequest
 from webui.contract.result import CheckpointName
 from webui.engine.conditioning import Sides
+from webui.engine.enlarging import answered
 from webui.engine.guiders import guided
 from webui.engine.references import References, preprocessing
 from webui.engine.schedules import AUTOMATIC, ladder
 from webui.engine.strangers import called, latents_of
 from webui.engine.table import NoiseTable
+from webui.engine.trial_rows import row_faults
 
 STEPS = (1, 4, 20)
 
@@ -48,6 +51,8 @@ def faults(parts: Parts, owner: str, family: Family) -> Iterator[PluginError]:
         (parts.schedules, schedule_falls),
         (parts.guiders, lambda name: _guide(parts, name, table, family)),
         (parts.preprocessors, lambda name: _prepare(parts, name)),
+        (parts.upscalers, lambda name: _enlarge(parts, name)),
+        (parts.readers, lambda name: _read(parts, name)),
     )
     for registry, tried in tries:
         for part in registry:
@@ -58,6 +63,7 @@ def faults(parts: Parts, owner: str, family: Family) -> Iterator[PluginError]:
                     yield error
                 except RequestError:
                     pass  # it asks the user for something, as it may: options have their defaults here
+    yield from row_faults(parts, owner)
 
 
 def _walk(parts: Parts, sampler: SamplerPart, schedule: str, steps: int, table: NoiseTable, family: Family) -> None:
@@ -139,6 +145,29 @@ def _tiny(family: Family) -> tuple[Model, int]:
         )
     sigmas = NoiseTable.from_family(family).sigmas
     return Model("a tiny one", CheckpointName("tiny", ""), family, unet.eval().requires_grad_(False), None, {}, sigmas), width
+
+
+def _enlarge(parts: Parts, name: str) -> None:
+    """A picture of 24 x 16, at factors that come up."""
+    picture = Image.linear_gradient("L").resize((24, 16)).convert("RGB")
+    for scale in (1.5, 2.0, 4.0):
+        answered(parts.upscalers[name], picture, scale, parts)
+
+
+def _read(parts: Parts, name: str) -> None:
+    """A picture that says nothing of itself, as its files do."""
+    owner = parts.readers.owner(name)
+    for kind in ("PNG", "JPEG", "WEBP"):
+        file = BytesIO()
+        Image.new("RGB", (8, 8)).save(file, kind)
+        with Image.open(file) as image, called(parts.readers, name):
+            answer = parts.readers[name].function(image)
+        if answer != "":
+            seen = "a text" if isinstance(answer, str) else f"a {type(answer).__name__}"
+            raise PluginError(
+                f"The extension {owner} answers {seen} in its metadata reader {name!r} for a picture that says nothing of "
+                'itself, where "" is due.'
+            )
 
 
 def _prepare(parts: Parts, name: str) -> None:

@@ -415,8 +415,11 @@ def test_a_wish_that_cannot_be_read_falls_back_to_the_one_before(opened: Opened,
     assert told == ["c.safetensors", "b.safetensors", "c.safetensors"]
     assert opened.checkpoints.chosen == "c.safetensors"
     assert "truncated" in opened.checkpoints.find("b.safetensors").error
+    assert opened.checkpoints.failure() == opened.checkpoints.find("b.safetensors").error
     with opened.checkpoints.use() as model:
         assert_is(model, folder / "c.safetensors")
+    opened.checkpoints.prefer("c")
+    assert opened.checkpoints.failure() == ""
 
 
 @pytest.mark.parametrize("name", ["nope", "d"])

@@ -104,6 +104,7 @@ class Checkpoints:
         self._proven = chosen
         """What is chosen again where a wish cannot be read."""
         self._remember: Callable[[str], object] = lambda _: None
+        self._failure = ""
         self._loader: threading.Thread | None = None
         self._is_closing = False
         self._urgent = 0
@@ -202,6 +203,10 @@ class Checkpoints:
         """Title of the checkpoint that is being read now; "" when none is."""
         return self._read_now
 
+    def failure(self) -> str:
+        """Why the checkpoint that was preferred last could not be read; "" where it could, and until it is known."""
+        return self._failure
+
     @contextmanager
     def use(self, name: str = "") -> Iterator[Model]:
         """The model of a checkpoint, ready to draw while the block runs. Read again where its file has changed since.
@@ -285,7 +290,7 @@ class Checkpoints:
         entry = self._readable(name)
         with self._changed:
             self._chosen = self._wish = entry.title
-            self._remember = remember
+            self._remember, self._failure = remember, ""
             if self._loader is None and not self._is_closing:
                 # not kept: OpenMP's helpers end with the thread that computed, and slow other threads down until then
                 self._loader = threading.Thread(target=self._load_wishes, name="load", daemon=True)
@@ -341,6 +346,7 @@ class Checkpoints:
                 self._proven = title
                 return
             _log.error("%s", problem)
+            self._failure = str(problem)
             if self._chosen == title and self._proven != title:
                 self._chosen = self._proven
                 with suppress(WebUIError):  # a full disk: then it falls back once more at the next start

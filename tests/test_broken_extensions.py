@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 
+from tests.turbo import write_pocket
 from webui.contract.parts import Parts
-from webui.contract.request import GenerationRequest
+from webui.contract.request import EnlargeRequest, GenerationRequest
 from webui.engine.generate import generate
 from webui.flags import parse
-from webui.main import build_web, find_parts
+from webui.main import Found, build_web, find_parts, find_plugins
 from webui.plugins import Extension, loading
 from webui.workspace.app import App, open_app
 from webui.workspace.paths import Paths
@@ -96,6 +98,49 @@ BROKEN = {
     "lists": Broken("requirements is to be a list", manifest='name = "y"\nversion = "1"\ncontract = "1"\nrequirements = "a"'),
     "second": Broken("is there already, in extensions/good-1", manifest='name = "Good-1"\nversion = "1"\ncontract = "1"'),
     "of-another-program": Broken("has no extension.toml", manifest=None),
+    "newer": Broken("needs contract 2, this program has contract 1", manifest='name = "newer"\nversion = "1"\ncontract = "2"\n'),
+    "handler-argument": Broken("hook that does not fit", hook("image_saved", "pass", "picture")),
+    "handler-name": Broken("image_save is no hook. Did you mean image_saved?", hook("image_save", "pass", "event")),
+    "no-router": Broken("register_routes takes a fastapi.APIRouter, not a dict", hook("register_routes", "register({})")),
+    "app-for-router": Broken("not a FastAPI", hook("register_routes", "from fastapi import FastAPI; register(FastAPI())")),
+    "setting-type": Broken("'a' is list, but an option is bool", hook("register_settings", "register('a', list, [])")),
+    "setting-default": Broken(
+        "has the default 'x', but can be a whole number", hook("register_settings", "register('a', int, 'x')")
+    ),
+    "setting-key": Broken("letters, digits and underscores, not 'a b'", hook("register_settings", "register('a b', int, 1)")),
+    "setting-reference": Broken(
+        "names a picture",
+        hook(
+            "register_settings",
+            "from webui.contract import Picture; from typing import Annotated; register('a', Annotated[str, Picture()], '')",
+        ),
+    ),
+    "setting-twice": Broken(
+        "setting-twice has it already", hook("register_settings", "register('a', int, 1); register('a', int, 2)")
+    ),
+    "command-taken": Broken("is one of the program's own", hook("register_cli", "register('list', lambda arguments, app: 0)")),
+    "command-blank": Broken("a command is one word", hook("register_cli", "register('go on', lambda arguments, app: 0)")),
+    "command-arguments": Broken(
+        "arguments is to be a function, not a list",
+        hook("register_cli", "register('go', lambda arguments, app: 0, arguments=['x'])"),
+    ),
+    "upscaler-text": Broken(
+        "is to be a function of (image, scale), not a str", hook("register_upscalers", "register('U', 'up')")
+    ),
+    "upscaler-few": Broken("is called with (image, scale)", hook("register_upscalers", "register('U', lambda image: image)")),
+    "upscaler-taken": Broken(
+        "is one of the program's own", hook("register_upscalers", "register('Lanczos', lambda image, scale: image)")
+    ),
+    "reader-none": Broken(
+        "is to be a function of (image), not a NoneType", hook("register_metadata_readers", "register('R', None)")
+    ),
+    "tab-few": Broken("is called with (app), but takes ()", hook("register_tabs", "register('T', lambda: None)")),
+    "panel-option": Broken(
+        "tabs is to be tuple of text, not a list", hook("register_panels", "register('P', lambda app, tab: {}, tabs=['txt2img'])")
+    ),
+    "own-settings": Broken(
+        "failed in register_samplers: KeyError: 'mine'", hook("register_samplers", "own.settings['mine']", "register, own")
+    ),
 }
 NAMED = {"path-name": "path-name", "second": "Good-1", "lists": "lists", "no-version": "no-version"}
 GOOD = {
@@ -116,6 +161,20 @@ import helpers
 """
     + SAMPLER.format(name="Good 6"),
 }
+"""Those above break while they are loaded. These are loaded, and break when they are used: nothing else may notice."""
+LATER = {
+    "later-event": hook("job_started", "raise ValueError('of later-event')", "event, own")
+    + "\n@hookimpl\ndef step_finished():\n    raise SystemExit(3)\n",
+    "later-hang": hook("image_finished", "import time; time.sleep(1000)", "event"),
+    "later-route": hook(
+        "register_routes", "from fastapi import APIRouter; made = APIRouter(); made.get('/x')(lambda: 1 / 0); register(made)"
+    ),
+    "later-reader": hook("register_metadata_readers", "register('Later', lambda image: 1 / 0)"),
+    "later-upscaler": hook("register_upscalers", "register('Later', lambda image, scale: 'text')"),
+    "later-tab": hook("register_tabs", "register('Later', lambda app: 1 / 0)"),
+    "later-panel": hook("register_panels", "register('Later', lambda app, tab: 1 / 0)"),
+    "later-command": hook("register_cli", "register('later', lambda arguments, app: 1 / 0)"),
+}
 FAMILY_LIKE = "good-4"
 
 
@@ -132,6 +191,7 @@ def write(folder: Path, name: str, code: str | bytes, manifest: str | bytes | No
 @dataclass
 class Loaded:
     data: Path
+    found: Found
     parts: Parts
     extensions: dict[str, Extension]
     """By folder"""
@@ -145,7 +205,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
     data = tmp_path_factory.mktemp("data")
     for name, broken in BROKEN.items():
         write(data / "extensions", name, broken.code, broken.manifest)
-    for name, code in GOOD.items():
+    for name, code in (GOOD | LATER).items():
         write(data / "extensions", name, code, 'name = "{name}"\nversion = "1"\ncontract = "1"\n')
     records: list[str] = []
     handler = logging.Handler()
@@ -154,10 +214,11 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loading, "LIMIT", 2.0)
         began = time.monotonic()
-        parts, extensions = find_parts(Paths(data, project=data))
+        found = find_plugins(Paths(data, project=data))
+        parts, extensions = found.parts, found.extensions
         seconds = time.monotonic() - began
     logging.getLogger("webui").removeHandler(handler)
-    yield Loaded(data, parts, {one.folder.name: one for one in extensions}, records, seconds)
+    yield Loaded(data, found, parts, {one.folder.name: one for one in extensions}, records, seconds)
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -182,7 +243,7 @@ def test_a_good_one_works_beside_them(loaded: Loaded, name: str) -> None:
 
 def test_nothing_of_a_broken_one_stays(loaded: Loaded) -> None:
     owners = {registry.owner(name) for registry in loaded.parts.registries() for name in registry.names()}
-    assert owners == {"engine", "checkpoints", *GOOD}
+    assert owners == {"engine", "checkpoints", *GOOD, *LATER} - {"later-event", "later-hang"}
     assert "Half" not in loaded.parts.samplers and loaded.parts.samplers["k_euler"].name == "Euler"
 
 
@@ -222,6 +283,42 @@ def test_the_page_starts_and_the_good_ones_draw(loaded: Loaded, app: App) -> Non
             assert {"Good 1", "Good 2", "Good 6"} <= {one["name"] for one in client.get("/sdapi/v1/samplers").json()}
             told = {one["name"]: one["enabled"] for one in client.get("/sdapi/v1/extensions").json()}
             assert told["good-1"] and not told["raises"]
+    finally:
+        opened.close()
+
+
+def test_those_that_break_when_they_are_used_end_nothing(loaded: Loaded) -> None:
+    """The page is built, jobs are drawn and saved, routes answer, and each of them is named where it failed."""
+    assert all(loaded.extensions[name].is_running for name in LATER)
+    found = loaded.found
+    write_pocket(loaded.data / "models" / "Stable-diffusion", "pocket")
+    opened = open_app(
+        Paths(loaded.data, project=loaded.data),
+        found.parts,
+        found.extensions,
+        plugins=found.plugins,
+        owns=found.owns,
+        cpu_only=True,
+    )
+    try:
+        web, _ = build_web(opened, parse(["--data-dir", str(loaded.data)]))
+        with TestClient(web, base_url="http://localhost:7860") as client:
+            assert client.get("/").status_code == 200
+            asked = {"prompt": "a red cube", "checkpoint": "pocket", "steps": 2, "seed": 9, "sampler": "Good 1"}
+            job = opened.queue.wait(client.post("/api/v1/jobs", json=asked).json()["id"], 60)
+            assert job.state == "finished" and job.images[0].path
+            plain = opened.inputs.put(Image.new("RGB", (8, 8), "red"))
+            failed = opened.queue.wait(opened.queue.submit(EnlargeRequest(image=plain, upscaler="Later"), tab="upscale").id, 60)
+            assert (failed.state, "later-upscaler" in failed.error) == ("failed", True)
+            again = opened.queue.wait(opened.queue.submit(EnlargeRequest(image=plain), tab="upscale").id, 60)
+            assert again.state == "finished"
+            route = client.get("/extensions/later-route/x")
+            assert route.status_code == 500 and "The extension later-route failed" in route.json()["detail"]
+            assert opened.telling is not None
+            opened.telling.close()
+            told = {row["name"]: {one["where"] for one in row["troubles"]} for row in client.get("/api/v1/extensions").json()}
+            assert told["later-event"] == {"job_started", "step_finished"} and told["later-reader"] == {"metadata reader Later"}
+            assert told["later-route"] == {"its routes"} and not told["good-1"] and not told["later-hang"]
     finally:
         opened.close()
 

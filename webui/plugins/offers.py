@@ -295,6 +295,6 @@ def _of_hook(words: str) -> str:
     """pluggy's sentence, with the hook that may have been meant."""
     hooks = [name for name, value in vars(hookspecs).items() if hasattr(value, f"{PROJECT}_spec")]
     for word in words.replace("'", " ").split():
-        if word.startswith("register") and word not in hooks and (near := difflib.get_close_matches(word, hooks, 1)):
+        if "_" in word and word.isidentifier() and word not in hooks and (near := difflib.get_close_matches(word, hooks, 1, 0.8)):
             return f"{word} is no hook. Did you mean {near[0]}?"
     return " ".join(words.split())

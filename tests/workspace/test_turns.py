@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from tests.workspace.test_queue import Gate, drawing, prepared
 from webui.contract.request import EnlargeRequest, GenerationRequest
+from webui.workspace.gallery import Gallery
 from webui.workspace.jobs import Job
+from webui.workspace.queue import JobQueue
+from webui.workspace.settings import SettingsStore
 from webui.workspace.turns import OVERTAKERS, SECONDS, checkpoints_of, next_of
 
 
@@ -86,3 +91,28 @@ def test_every_checkpoint_of_a_job_counts_and_filters_need_none() -> None:
 def test_nobody_waits() -> None:
     assert next_of([], lambda _: True, 0.0) is None
     assert next_of([replace(asked("a")[0], state="finished")], lambda _: True, 0.0) is None
+
+
+def test_the_queue_draws_by_turns(tmp_path: Path) -> None:
+    gate, loaded = Gate(), ["a"]
+
+    def step(request: GenerationRequest, number: int) -> None:
+        loaded[0] = request.checkpoint
+        gate(request, number)
+
+    queue = JobQueue(
+        prepared,
+        drawing(step),
+        Gallery(tmp_path / "outputs"),
+        SettingsStore(tmp_path / "settings.json"),
+        tmp_path / "jobs",
+        is_ready=lambda title: title == loaded[0],
+    )
+    jobs = [queue.submit(GenerationRequest(prompt="held", checkpoint="a"))]
+    assert gate.there.wait(10)
+    jobs += [queue.submit(GenerationRequest(checkpoint=name)) for name in "baba"]
+    gate.go.set()
+    ended = [queue.wait(job.id, 10) for job in jobs]
+    queue.close()
+    by_start = sorted(ended, key=lambda job: job.started)
+    assert "".join(checkpoints_of(job.request)[0] for job in by_start) == "aaabb"

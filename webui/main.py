@@ -313,7 +313,7 @@ def run_upscale(flags: Flags) -> int:
 
 
 def run_list(flags: Flags) -> int:
-    """webui list [NAME]: checkpoints, samplers, schedules, families, extensions."""
+    """webui list [NAME]: checkpoints, samplers, schedules, scripts, families, extensions."""
     import json
 
     from webui.checkpoints.scan import WORDS
@@ -327,6 +327,7 @@ def run_list(flags: Flags) -> int:
             ],
             "samplers": app.parts.samplers.names(),
             "schedules": ["Automatic", *app.parts.schedules.names()],
+            "scripts": app.parts.scripts.names(),
             **{WORDS[kind]: [file.title for file in app.files(kind)] for kind in app.folders},
             "families": [f"{row.name}  {row.about}" for row in app.parts.families],
             "extensions": [

@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
+from webui.contract import infotext
 from webui.contract.errors import FieldError, UnknownNameError
 from webui.contract.options import options_of
 from webui.contract.request import GenerationRequest
+from webui.engine import own_options
 from webui.testing import program
 
 HERE = Path(__file__).parent
@@ -183,6 +185,17 @@ def test_the_infotext_of_the_grid_makes_the_plot_again_and_that_of_a_cell_the_ce
     assert "Script: X/Y/Z plot" in grid.infotext and "Script" not in single[0].infotext
     (alone,) = app.generate(single[1].request)
     assert alone.image.tobytes() == single[1].image.tobytes()
+
+
+def test_its_options_come_back_from_the_infotext_as_they_were(app):
+    options = {"x_field": "negative prompt", "x_values": 'dark, "blue, \\"green\\""\nlow: "x"', "margin": 3}
+    request = replace(ASKED, script_options=options, batch_size=2)
+    *_, grid = app.generate(request)
+    values, notes = infotext.to_request(infotext.read(grid.infotext), app.parts.samplers.names(), app.parts.schedules.names())
+    fitted, left_out = own_options.fitting(values, app.parts)
+    assert not notes and not left_out and fitted["batch_size"] == 2
+    assert fitted["script"] == "X/Y/Z plot" and fitted["script_options"] == dict(grid.request.script_options)
+    assert fitted["script_options"]["x_values"] == options["x_values"]
 
 
 RUN = """

@@ -59,6 +59,7 @@ def test_a_job_of_a_script_tells_how_far_it_is_and_how_many_came(tmp_path: Path)
     assert (job.state, job.fraction, job.pictures, len(job.images)) == ("finished", 1.0, 4, 4)
     assert [image.seed for image in job.images] == ["7", "8", "9", "7"]
     files = [tmp_path / "outputs" / image.path for image in job.images]
+    assert [image.path.split("/")[0] for image in job.images] == ["txt2img-images"] * 3 + ["txt2img-grids"]
     assert [("Script: row" in read_infotext(file.read_bytes())) for file in files] == [False, False, False, True]
     assert from_dict(json.loads(json.dumps(job.to_dict()))) == job
     app.close()

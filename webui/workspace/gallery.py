@@ -1,4 +1,4 @@
-"""The finished pictures on the disk: outputs/txt2img-images/DATE/00012-SEED.png."""
+"""The finished pictures on the disk: outputs/txt2img-images/DATE/00012-SEED.png; grids of scripts in outputs/txt2img-grids."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from webui.contract.errors import FieldError
-from webui.contract.request import EnlargeRequest
+from webui.contract.request import EnlargeRequest, GenerationRequest
 from webui.contract.result import Result
 from webui.contract.settings import Settings
 from webui.workspace import pictures
@@ -42,7 +42,10 @@ class Gallery:
         kind = "png" if settings.image_format == "webp" and max(picture.image.size) > WEBP_MOST else settings.image_format
         mark = "" if isinstance(picture.request, EnlargeRequest) else f"-{picture.request.seed}"
         data = encoded(picture, kind, settings)
-        folder = self.outputs / FOLDERS.get(tab, f"{tab}-images") / time.strftime("%Y-%m-%d")
+        place = FOLDERS.get(tab, f"{tab}-images")
+        if isinstance(picture.request, GenerationRequest) and picture.request.script:  # it made this itself of others: a grid
+            place = place.removesuffix("-images") + "-grids"
+        folder = self.outputs / place / time.strftime("%Y-%m-%d")
         number = next_number(folder)
         while True:
             path = folder / f"{number:05d}{mark}.{kind}"

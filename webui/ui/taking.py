@@ -13,6 +13,7 @@ from webui.contract import infotext
 from webui.contract.errors import FieldError, WebUIError
 from webui.contract.request import GenerationRequest, enlarge_request_from, request_from, request_to_dict
 from webui.engine import own_options
+from webui.engine.references import References
 from webui.ui import own_text
 from webui.ui.controls import IN_PAGE, QUIET, Controls
 from webui.ui.fields import ENLARGING, FIELDS, OWN, value_of
@@ -108,12 +109,22 @@ def offered(app: App, text: str) -> dict[str, Any]:
     said = infotext.read(text)
     parts = app.parts
     values, notes = infotext.to_request(said, parts.samplers.names(), parts.schedules.names(), app.inputs.has)
-    values, left_out = own_options.fitting(values, parts)
-    notes += left_out
+    values, left_out = own_options.fitting(values, parts, References(parts, app.shelf, app.inputs.open))
+    notes += [*left_out, *_strange(app, values.get("extras", {}))]
     lines = text.strip().split("\n")
     words = lines[-1] if said.fields else ""
     whole = request_to_dict(request_from(values))
     return {"values": to_json({name: whole[name] for name in values}), "prompt": said.prompt, "words": words, "notes": notes}
+
+
+def _strange(app: App, extras: Mapping[str, Any]) -> list[str]:
+    """A sentence for each extension that has values in a text and is not here."""
+    here = {app.parts.panels.owner(part.name) for part in app.parts.panels}
+    return [
+        f"The values of the panel of {name[:60]!r} are left out: that extension is not here."
+        for name in extras
+        if name not in here
+    ]
 
 
 def _box(element: str) -> Any:

@@ -13,6 +13,7 @@ import torch
 from diffusers import ControlNetModel
 from PIL import Image
 
+from tests.engine.studio import wish
 from tests.guiding import CONDITIONERS, guiding_parts
 from webui.checkpoints import model_files
 from webui.checkpoints.download import Shelf
@@ -258,6 +259,35 @@ def test_a_unet_without_words_takes_none(studios: Any, controlled: Parts) -> Non
     asked = GenerationRequest(checkpoint=studio.file, conditioners=(Chosen("Pushed"),), width=64, height=64)
     with pytest.raises(FieldError, match=r"takes no conditioner beside its own\. Take Pushed off\."):
         plan.plan(asked, studio.checkpoints, controlled)
+
+
+@pytest.mark.parametrize("case", ["sd1-a", "sd1-inpaint-a", "sd2-v-a", "sd2-depth-a", "sdxl-a", "unclip-h-a", "ldm-text-a"])
+def test_every_family_with_words_takes_controls(studios: Any, controlled: Parts, case: str) -> None:
+    """Also where more than latents go in (a masked picture, a depth map) and where there is a vector."""
+    studio = replace_parts(studios(case), controlled)
+    asked = wish(studio.family)
+    plain, nothing = studio.bytes(asked), studio.bytes(replace(asked, conditioners=(Chosen("Pushed", {"by": 0}),)))
+    assert nothing == plain
+    assert studio.bytes(replace(asked, conditioners=(Chosen("Pushed", {"by": 0.5}),))) != plain
+    assert studio.bytes(replace(asked, conditioners=(Chosen("More words", {"rows": 2}),))) != plain
+
+
+def test_controls_work_inside_each_window_of_a_large_picture(app: App, controlled: Parts) -> None:
+    picture = Image.effect_mandelbrot((48, 32), (-2, -1, 1, 1), 50).convert("RGB")
+
+    def made(*conditioners: Chosen) -> bytes:
+        request = GenerationRequest(
+            checkpoint="pocket-upscaler", image="any", steps=1, seed=3, tile=128, prompt="a cube", conditioners=conditioners
+        )
+        return next(generate(request, app.checkpoints, controlled, pictures=lambda _: picture)).image.tobytes()
+
+    plain = made()
+    assert made(Chosen("Pushed", {"by": 0})) == plain != made(Chosen("Pushed", {"by": 0.5}))
+
+
+def replace_parts(studio: Any, parts: Parts) -> Any:
+    studio.parts = parts
+    return studio
 
 
 # ---------------------------------------------------------------- options that name things

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.engine.studio import wish
 from tests.guiding import guiding_parts
 from webui.checkpoints.model import Model
 from webui.contract import infotext
@@ -158,6 +159,17 @@ def test_a_guider_works_inside_each_window_of_a_large_picture(app: App, guiding:
     assert distance(made(Chosen("Own guidance")), plain) < 0.1
     words = Chosen("Other words", {"prompt": "a cube"})
     assert distance(made(words), plain) > 0, "without guidance"
+
+
+@pytest.mark.parametrize("case", ["ldm-uncond-a", "ldm-class-a", "ldm-layout-a", "sd2-v-a", "sdxl-refiner-a"])
+def test_guiders_work_with_every_kind_of_network(studios: Any, guiding: Parts, case: str) -> None:
+    studio = studios(case)
+    studio.parts = guiding
+    asked = wish(studio.family)
+    plain = studio.bytes(asked)
+    assert studio.bytes(replace(asked, guiders=(Chosen("Gain"),))) == plain
+    assert studio.bytes(replace(asked, guiders=(Chosen("Gain", {"by": 0.5}),))) != plain
+    assert distance(studio.bytes(replace(asked, guiders=(Chosen("Own guidance"),))), plain) < 0.5
 
 
 # ---------------------------------------------------------------- attention

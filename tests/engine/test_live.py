@@ -24,9 +24,9 @@ from webui.checkpoints.download import Shelf
 from webui.checkpoints.families import POCKET, POCKET_TURBO, SD1, SD_TURBO, SDXL_TURBO
 from webui.checkpoints.manager import Checkpoints
 from webui.checkpoints.model import Model
-from webui.contract.errors import Interrupted
+from webui.contract.errors import Interrupted, RequestError
 from webui.contract.parts import Conditioning, Family, Parts
-from webui.contract.request import GenerationRequest
+from webui.contract.request import Chosen, GenerationRequest
 from webui.engine import autoencoder, plan
 from webui.engine.conditioning import Sides, condition
 from webui.engine.generate import Studio
@@ -240,6 +240,15 @@ def test_an_outdated_walk_stops_before_the_next_call_and_has_shown_what_it_had(r
         Stream(room.parts).draw(Wish(room.request(steps=4)), model, lambda: len(shown) >= after, shown.append)
     assert len(shown) == len(calls) == max(after, 1)
     assert not any(frame.is_final for frame in shown)
+
+
+def test_a_stream_takes_no_guiders_and_no_conditioners_and_says_so(room: Room) -> None:
+    """What it records of the network could not be asked otherwise."""
+    plain, stream = room.request(), Stream(room.parts)
+    for more in ({"guiders": (Chosen("Any"),)}, {"conditioners": (Chosen("Any"),)}):
+        with pytest.raises(RequestError, match=r"The live stream takes no conditioners and no guiders\."):
+            room.draw(stream, Wish(replace(plain, **more)))
+    assert room.draw(stream, Wish(plain))
 
 
 def test_one_step_is_always_shown(room: Room) -> None:

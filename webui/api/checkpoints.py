@@ -58,7 +58,7 @@ def router(app: App, access: Access) -> APIRouter:
     @routes.get("/checkpoints/memory")
     def memory() -> dict[str, Any]:
         """What is in memory, in a bar for each kind of it."""
-        return memory_of(app)
+        return memory_of(app) | {"can_change": not access.is_read_only}
 
     @routes.get("/checkpoints/details")
     def details(name: Annotated[Name, Query()]) -> dict[str, Any]:

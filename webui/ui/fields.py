@@ -231,6 +231,8 @@ ENLARGING = {
 }
 """The same for a request to enlarge."""
 FOLLOWING = tuple(field.name for field in TABLE if field.follows)
+BEHIND = ("prompt", "negative_prompt")
+"""What a checkpoint may add to: its words stand behind the user's own, in sight, and go when another checkpoint is chosen."""
 VARYING = tuple(field.name for field in TABLE if field.varies)
 
 
@@ -277,3 +279,23 @@ def follow(before: Mapping[str, Any], now: Mapping[str, Any], values: Mapping[st
         for name in values
         if name in now and now[name] != read[name] and (name not in before or FIELDS[name].read(before[name]) == read[name])
     }
+
+
+def follow_words(before: Mapping[str, Any], now: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, str]:
+    """The prompts that change with the checkpoint: what the old one added is taken off, what the new one adds is put behind.
+    Where the user has rewritten the old words they stay.
+
+    Args:
+        before, now, values: as follow has them; a checkpoint without words for a prompt has no such key.
+    """
+    moved = {}
+    for name, value in values.items():
+        text, old, new = str(value or ""), str(before.get(name, "")), str(now.get(name, ""))
+        if old == new:
+            continue
+        kept = text.removesuffix(old).rstrip(" ,") if old and text.endswith(old) else text
+        if new and not kept.endswith(new):
+            kept = f"{kept}, {new}" if kept.strip() else new
+        if kept != text:
+            moved[name] = kept
+    return moved

@@ -14,7 +14,7 @@ from typing import Any
 from webui.contract.errors import WebUIError
 from webui.ui import icons
 from webui.ui.controls import IN_PAGE, QUIET, Choice, Controls
-from webui.ui.fields import FOLLOWING, follow
+from webui.ui.fields import BEHIND, FOLLOWING, follow, follow_words
 from webui.ui.markup import button, html
 from webui.ui.panels import Panels
 from webui.ui.quiet_gradio import gr
@@ -34,6 +34,8 @@ class Header:
     """Unseen JSON: what the checkpoint reads and serves (webui.ui.reading). Script hides the rest by it."""
     use: Any
     """Unseen text: the title that a button of ours wants to be chosen; "" again when it is."""
+    changed: Any
+    """Unseen text: another one when files of models came or went, so that the menus are asked anew."""
     presets: list[Any] = field(default_factory=list)
     """Dropdowns of sizes, one for each tab that has them."""
     lists: list[tuple[Any, Callable[[], Sequence[Any]]]] = field(default_factory=list)
@@ -43,7 +45,7 @@ class Header:
 
 
 def header(app: App) -> Header:
-    facts = defaults_of(app)
+    facts = {name: value for name, value in defaults_of(app).items() if name not in BEHIND}  # no prompt has them yet
     with gr.Row(elem_id="topbar"):
         html(f'<h1 class="brand">{icons.svg("mark")}<span>Latent</span></h1>', elem_id="brand")
         checkpoint = Choice(
@@ -59,8 +61,9 @@ def header(app: App) -> Header:
         badge = html(family(app), elem_id="family")
         html(status(), elem_id="status", js_on_load="LW.stage.drawAll()")
     use = gr.Textbox("", elem_id="use_checkpoint", label="Checkpoint to use", elem_classes="kept", interactive=True)
+    changed = gr.Textbox("", elem_id="checkpoints_changed", label="Files changed", elem_classes="kept", interactive=True)
     known, message = gr.JSON(facts, visible=False), gr.Textbox("", visible=False)
-    return Header(checkpoint, badge, known, message, gr.JSON(facts_of(app), visible=False), use)
+    return Header(checkpoint, badge, known, message, gr.JSON(facts_of(app), visible=False), use, changed)
 
 
 def status() -> str:
@@ -102,6 +105,7 @@ def defaults_of(app: App, title: str = "") -> dict[str, Any]:
     except WebUIError:
         return {}
     known = {name: getattr(row, name) for name in FOLLOWING if hasattr(row, name)}
+    known |= {name: words for name in BEHIND if (words := getattr(row, name))}
     return {**known, "strength": strength_of(family_of(app, title))}
 
 
@@ -119,7 +123,7 @@ def follow_checkpoint(app: App, top: Header, tabs: Sequence[Controls], restored:
     Args:
         can_choose: whether a choice is the program's; else it is only that of the page's own requests.
     """
-    following = [[name for name in FOLLOWING if name in tab and "sampler" in tab] for tab in tabs]
+    following = [[name for name in (*FOLLOWING, *BEHIND) if name in tab and "sampler" in tab] for tab in tabs]
     controls = [tab[name] for tab, names in zip(tabs, following, strict=True) for name in names]
     menus = [(name, tab[name]) for tab in tabs for name in ("class_label", "refiner") if name in tab]
     lists = [*top.presets, *(menu for menu, _ in top.lists), *(menu for _, menu in menus)]
@@ -131,15 +135,21 @@ def follow_checkpoint(app: App, top: Header, tabs: Sequence[Controls], restored:
         rest = iter(values)
         for names in following:
             shown = {name: next(rest) for name in names}
-            moved = follow(before or {}, now, shown)
+            moved = follow(before or {}, now, {name: value for name, value in shown.items() if name not in BEHIND})
+            moved |= follow_words(before or {}, now, {name: value for name, value in shown.items() if name in BEHIND})
             updates += [moved.get(name, gr.skip()) for name in names]
+        shown = gr.update(choices=choices(app), value=title)
+        return [shown, family(app, title or ""), now, message, facts_of(app, title or ""), "", *offers(title), *updates]
+
+    def offers(title: str | None) -> list[Any]:
         row = family_of(app, title or "")
         seconds = [("None", ""), *(refiners(app, row) if row else [])]
-        lists = [gr.update(choices=size_choices(row))] * len(top.presets)
-        lists += [gr.update(choices=list(offered())) for _, offered in top.lists]
-        lists += [gr.update(choices=class_choices(row) if name == "class_label" else seconds) for name, _ in menus]
-        shown = gr.update(choices=choices(app), value=title)
-        return [shown, family(app, title or ""), now, message, facts_of(app, title or ""), "", *lists, *updates]
+        updates = [gr.update(choices=size_choices(row))] * len(top.presets)
+        updates += [gr.update(choices=list(offered())) for _, offered in top.lists]
+        return updates + [gr.update(choices=class_choices(row) if name == "class_label" else seconds) for name, _ in menus]
+
+    def relisted(title: str | None) -> list[Any]:
+        return [gr.update(choices=choices(app)), facts_of(app, title or ""), *offers(title)]
 
     def opened(before: Mapping[str, Any] | None, *values: Any) -> list[Any]:
         app.checkpoints.refresh()
@@ -159,4 +169,6 @@ def follow_checkpoint(app: App, top: Header, tabs: Sequence[Controls], restored:
     said = {"fn": None, "inputs": [top.message, top.facts], "js": script, **IN_PAGE}
     restored.then(opened, [top.defaults, *controls], outputs, **QUIET).success(**said)
     top.use.change(use, [top.use, top.defaults, *controls], outputs, **QUIET).success(**said)
+    listed = {"fn": None, "inputs": [top.facts], "js": "facts => LW.follow(facts)", **IN_PAGE}
+    top.changed.change(relisted, [top.checkpoint], [top.checkpoint, top.facts, *lists], **QUIET).success(**listed)
     top.checkpoint.input(choose, [top.checkpoint, top.defaults, *controls], outputs, **QUIET).success(**said)

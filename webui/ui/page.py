@@ -23,12 +23,12 @@ from webui.workspace.app import App
 
 SCRIPTS = (
     "app.js", "follow.js", "pictures.js", "events.js", "compare.js", "stage.js", "queue.js", "extensions.js",
-    installing.SCRIPT,
+    installing.SCRIPT, "checkpoints.js",
     *painter.SCRIPTS,
     "board.js", "folder.js", "send.js", "take.js", "examples.js", "option_lines.js", "own_box.js", "own_options.js", "chosen.js",
     "panels.js", *turbo.SCRIPTS,
 )  # fmt: skip
-SHEETS = ("style.css", "chosen.css", "board.css", installing.STYLE, painter.STYLE, turbo.STYLE)
+SHEETS = ("style.css", "chosen.css", "board.css", "checkpoints.css", installing.STYLE, painter.STYLE, turbo.STYLE)
 FONTS = ["-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 

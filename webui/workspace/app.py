@@ -146,6 +146,7 @@ class App:
     def watch(self) -> None:
         """From now on, files that come, change and go are seen by themselves, and hashed. Pages hear of it."""
         self.checkpoints.catalog.on_change(lambda: self.queue.announce("checkpoints"))
+        self.queue.announce("checkpoints")  # for what a page that is open already has missed
         self.watcher.start()
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from webui.ui.controls import Controls
 from webui.ui.header import Header
-from webui.ui.tabs import depth, extensions, img2img, inpaint, queue, turbo, txt2img, upscale
+from webui.ui.tabs import checkpoints, depth, extensions, img2img, inpaint, queue, turbo, txt2img, upscale
 from webui.workspace.app import App
 
 
@@ -28,5 +28,6 @@ TABS = (
     Tab("upscale", "Upscale", upscale.build),
     Tab("turbo", "Turbo", turbo.build),
     Tab("queue", "Queue", queue.build),
+    Tab("checkpoints", "Checkpoints", checkpoints.build),
     Tab("extensions", "Extensions", extensions.build),
 )

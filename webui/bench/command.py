@@ -115,6 +115,12 @@ def _swap(program: Program, full: bool) -> list[Row]:
     return measure_swaps(program.open, program.open_on_card, full)
 
 
+def _memory(_program: Program, full: bool) -> list[Row]:
+    from webui.bench.memory import bench as measure_memory
+
+    return measure_memory(full)
+
+
 def _realtime(program: Program, full: bool) -> list[Row]:
     from webui.bench.edges import free_port
     from webui.bench.realtime import bench as measure_stream
@@ -129,6 +135,7 @@ def _realtime(program: Program, full: bool) -> list[Row]:
 BENCHES: Mapping[str, Callable[[Program, bool], list[Row]]] = {
     "loop": _loop, "calls": _calls, "arithmetic": _arithmetic, "delivery": _delivery, "page": _page, "start": _start,
     "extensions": _extensions, "open": _open, "realtime": _realtime, "batching": _batching, "swap": _swap,
+    "memory": _memory,
 }  # fmt: skip
 
 

@@ -19,18 +19,21 @@ class Row:
     unit: str = ""
     at_most: float | None = None
     exactly: float | None = None
+    at_least: float | None = None
 
     @property
     def is_met(self) -> bool:
         if self.exactly is not None:
             return self.value == self.exactly
-        return self.at_most is None or self.value <= self.at_most
+        return (self.at_most is None or self.value <= self.at_most) and (self.at_least is None or self.value >= self.at_least)
 
     @property
     def bound(self) -> str:
         if self.exactly is not None:
             return f"= {self.exactly:g}"
-        return "" if self.at_most is None else f"<= {self.at_most:g}"
+        least = "" if self.at_least is None else f">= {self.at_least:g}"
+        most = "" if self.at_most is None else f"<= {self.at_most:g}"
+        return " ".join(filter(None, (least, most)))
 
 
 def show(rows: list[Row]) -> str:

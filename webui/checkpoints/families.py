@@ -170,6 +170,7 @@ POCKET_X4 = replace(
     context_width=96,
     network_width=48,
     decoder_width=16,
+    decoder_tensors=7.55,
     configuration={},
     about="The small upscaler that comes with the program: enlarges a picture four times",
 )

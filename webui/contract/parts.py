@@ -227,6 +227,9 @@ class Family:
     """Channels of the U-Net's first level; with decoder_width, what the memory of a picture is estimated from."""
     decoder_width: int = 128
     """Channels of the decoder's last level."""
+    decoder_tensors: float = 6.05
+    """Tensors of whole pixels and that width that the decoder holds at its peak: thrice its last level's input, which has twice
+    the width."""
     network_tensors: float = 26.1
     """Tensors of the U-Net's first level that one row holds at its peak, in that level's width: 26 with attention there, 14
     without any (tests/checkpoints/test_estimate.py counts them)."""

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ from gradio.context import Context
 
 from tests.building import BAD, GOOD, write
 from webui.contract.errors import FieldError, PluginError
+from webui.contract.more_parts import PanelPart
 from webui.plugins.containing import Surroundings
 from webui.testing import program
 from webui.ui import page, panels
 from webui.ui.panels import Panels
 from webui.ui.quiet_gradio import gr, without_stubs
-from webui.ui.strangers import Built, built, named
+from webui.ui.strangers import Built, Problem, built, named
 
 
 def built_alone(build: Callable[[], Any], limit: float = 5.0) -> tuple[Built[Any], list[str], int]:
@@ -181,6 +182,24 @@ def test_a_panel_may_have_no_values_or_any_plain_ones() -> None:
         assert panels._fields(made) == made
     known = Panels(None, {("one", "a"): None, ("two", "b"): None})
     assert known.known({"one": {"a": 1, "z": 2}, "two": 3, "three": {"a": 1}}) == {"one": {"a": 1}}
+
+
+def test_a_panel_that_hangs_is_waited_for_once(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def waits(app: Any, tab: str) -> None:
+        asked.append(tab)
+        while True:
+            time.sleep(0.01)
+
+    with program() as app:
+        app.parts.panels.add(PanelPart("Waits", waits), "rude")
+        late: Mapping[str, Problem] = {}
+        with gr.Blocks(analytics_enabled=False) as demo, gr.Column():
+            for tab in ("txt2img", "img2img", "depth"):
+                late = panels.panel_groups(tab, app, gr.Textbox(), late, limit=0.2).late
+    assert asked == ["txt2img"]
+    assert json.dumps(demo.config).count("was not there after 0.2 seconds") == 2
 
 
 def test_the_page_is_complete_beside_an_extension_that_fails_everywhere(tmp_path: Path) -> None:

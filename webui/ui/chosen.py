@@ -32,4 +32,5 @@ def extension_groups(tab: str, app: App, header: Header, made: Controls) -> None
         elem_classes="chosen-block",
         js_on_load=f"LW.chosen.mount(element, '{tab}')",
     )
-    header.panels[tab] = panel_groups(tab, app, made[OWN])
+    late = {name: problem for panels in header.panels.values() for name, problem in panels.late.items()}
+    header.panels[tab] = panel_groups(tab, app, made[OWN], late)

@@ -17,7 +17,7 @@ from webui.contract.more_parts import PanelPart
 from webui.plugins.containing import Surroundings
 from webui.ui.controls import IN_PAGE, column, group
 from webui.ui.quiet_gradio import gr
-from webui.ui.strangers import built
+from webui.ui.strangers import LIMIT, Built, Problem, built
 from webui.workspace.app import App
 
 FIELD = 80
@@ -32,6 +32,8 @@ class Panels:
     """The tab's own text."""
     components: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     """By extension and field."""
+    late: Mapping[str, Problem] = field(default_factory=dict)
+    """Those that were not built in time, by name."""
 
     def known(self, extras: Mapping[str, Any]) -> dict[str, Any]:
         """Of a request's extras those that have a control here."""
@@ -63,26 +65,43 @@ class Panels:
 NO_PANELS = Panels()
 
 
-def panel_groups(tab: str, app: App, box: Any) -> Panels:
-    """The panels that name this tab, each in a closed group."""
+def panel_groups(tab: str, app: App, box: Any, late: Mapping[str, Problem] | None = None, limit: float = LIMIT) -> Panels:
+    """The panels that name this tab, each in a closed group.
+
+    Args:
+        box: the tab's own text.
+        late: panels that were not built in time on another tab, which are not waited for again.
+        limit: seconds for each.
+    """
     components: dict[tuple[str, str], Any] = {}
-    around = Surroundings()
+    around, gone = Surroundings(), dict(late or {})
     for part in app.parts.panels:
         if tab not in part.tabs:
             continue
         owner = app.parts.panels.owner(part.name)
         with group(tab, f"panel_{slug(part.name)}", part.name, "stranger"), column("panel-of-extension"):
-            components |= _built(part, owner, app, tab, around, components)
-    panels = Panels(box, components)
+            if part.name in gone:
+                gone[part.name].show()
+                continue
+            made = _built(part, owner, app, tab, around, components, limit)
+            components |= made.answer or {}
+            if made.problem is not None:
+                made.problem.show()
+                gone |= {part.name: made.problem} if made.problem.is_late else {}
+    panels = Panels(box, components, gone)
     panels.read()
     return panels
 
 
 def _built(
-    part: PanelPart, owner: str, app: App, tab: str, around: Surroundings, taken: Mapping[tuple[str, str], Any]
-) -> dict[tuple[str, str], Any]:
-    what = f"panel {part.name!r}"
-
+    part: PanelPart,
+    owner: str,
+    app: App,
+    tab: str,
+    around: Surroundings,
+    taken: Mapping[tuple[str, str], Any],
+    limit: float,
+) -> Built[dict[tuple[str, str], Any]]:
     def build() -> dict[tuple[str, str], Any]:
         answer = part.function(app, tab)
         fields = _fields(answer)
@@ -91,10 +110,7 @@ def _built(
                 raise PluginError(f"its field {name!r} is one of another panel of the extension.")
         return {(owner, name): component for name, component in fields.items()}
 
-    made = built(owner, what, build, around)
-    if made.problem is not None:
-        made.problem.show()
-    return made.answer or {}
+    return built(owner, f"panel {part.name!r}", build, around, limit)
 
 
 def _fields(answer: Any) -> Mapping[str, Any]:

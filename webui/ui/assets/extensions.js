@@ -28,7 +28,8 @@
   const listed = names => names.slice(0, AT_MOST).join(', ') + (names.length > AT_MOST ? ` and ${names.length - AT_MOST} more` : '');
 
   function facts(extension) {
-    const rows = [['Adds', offered(extension.offers.filter(offer => !offer.startsWith('setting ')))], /* these stand in its form */ ['Needs', listed(extension.requirements)],
+    const offers = extension.offers.filter(offer => !offer.startsWith('setting ')); /* settings stand in its form */
+    const rows = [['Adds', offered(offers)], ['Needs', listed(extension.requirements)],
       ['Asks for', listed(extension.permissions)], ['From', place(extension)]];
     return rows.filter(([, words]) => words).flatMap(([title, words]) =>
       [element('dt', { textContent: title }), element('dd', { textContent: short(words) })]);

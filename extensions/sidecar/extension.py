@@ -11,7 +11,7 @@ SUFFIX = {"infotext": ".txt", "prompt": ".txt", "json": ".json"}
 
 @hookimpl
 def register_settings(register):
-    register("is_on", bool, False)
+    register("write_texts", bool, False)
     register("format", Literal["infotext", "prompt", "json"], "infotext")
 
 
@@ -19,7 +19,7 @@ def register_settings(register):
 def image_saved(event, own):
     """Write NAME.txt beside NAME.png. A file that is there already stays: it may be the user's."""
     settings = own.settings
-    if settings["is_on"] and event.infotext:
+    if settings["write_texts"] and event.infotext:
         kind = settings["format"]
         write_new(event.path.with_suffix(SUFFIX[kind]), written(event.infotext, kind).encode("utf-8", "replace"))
 

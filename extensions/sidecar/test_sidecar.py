@@ -37,14 +37,14 @@ def content(path):
 
 def test_nothing_is_written_until_it_is_switched_on(app):
     first = drawn(app)
-    app.owns("sidecar").change(is_on=True)
+    app.owns("sidecar").change(write_texts=True)
     content(drawn(app).with_suffix(".txt"))  # told after the first one
     assert not first.with_suffix(".txt").exists()
 
 
 @pytest.mark.parametrize("image_format", ["png", "jpg", "webp"])
 def test_the_text_is_that_of_the_picture(app, image_format):
-    app.owns("sidecar").change(is_on=True, format="infotext")
+    app.owns("sidecar").change(write_texts=True, format="infotext")
     app.settings.change(image_format=image_format)
     picture = drawn(app)
     assert picture.suffix == f".{image_format}"
@@ -54,7 +54,7 @@ def test_the_text_is_that_of_the_picture(app, image_format):
 
 
 def test_the_other_formats(app):
-    app.owns("sidecar").change(is_on=True, format="prompt")
+    app.owns("sidecar").change(write_texts=True, format="prompt")
     assert content(drawn(app).with_suffix(".txt")) == "a red cube, at night\n"
     app.owns("sidecar").change(format="json")
     values = json.loads(content(drawn(app).with_suffix(".json")))
@@ -62,7 +62,7 @@ def test_the_other_formats(app):
 
 
 def test_an_enlarged_picture_gets_one_too_and_a_file_that_is_there_stays(app):
-    app.owns("sidecar").change(is_on=True, format="infotext")
+    app.owns("sidecar").change(write_texts=True, format="infotext")
     image = app.inputs.put(Image.new("RGB", (8, 8), "red"))
     picture = drawn(app, EnlargeRequest(image=image, scale=2.0), "upscale")
     assert "Postprocess upscale by: 2" in content(picture.with_suffix(".txt"))

@@ -53,6 +53,7 @@ def in_range_of(strong: Tensor, mild: Tensor, percentile: float) -> Tensor:
     middle = mild.mean((2, 3), keepdim=True)
     reach = (mild - middle).abs().amax((2, 3), keepdim=True)
     centred = strong - strong.mean((2, 3), keepdim=True)
-    far = torch.quantile(centred.abs().flatten(2), percentile, dim=2)[..., None, None]
+    pictures = [torch.quantile(one, percentile, dim=1) for one in centred.abs().flatten(2)]  # it takes no more than 2^24 at once
+    far = torch.stack(pictures)[..., None, None]
     bound = torch.maximum(far, reach)
     return middle + centred.clamp(-bound, bound) * (reach / bound.clamp(min=1e-8))

@@ -135,8 +135,8 @@ def register_guidance(register: Callable[..., None], own: Own) -> None:
             before made of it.
         network: a webui.contract.more_parts.Network: predict(x, sigma, *conditionings) asks the network itself, sides are the
             positive and the negative conditioning, scale is the guidance scale, condition(request) conditions another prompt.
-    Called once a pass (and for each tile of a large picture); the denoise that it answers is called at each step, must answer
-    float32 shaped like x, and the same bytes for the same values. A guider that does not call the denoise that it was given
+    Called once a pass (for each tile of a large picture, and on a processor for each picture of a batch); the denoise that it
+    answers is called at each step, must answer float32 shaped like x, and the same bytes for the same values. A guider that does not call the denoise that it was given
     takes the place of all before it. What it raises ends that job, with the extension's name. Its keyword-only parameters are
     its options, as a conditioner's are.
     """
@@ -175,8 +175,9 @@ def register_preprocessors(register: Callable[..., None], own: Own) -> None:
 
     register(name, preprocessor, *, aliases=())
 
-    preprocessor(image) -> image, both PIL, RGB and of the same size. Called once a job. Its keyword-only parameters have
-    defaults. An option PartOf("preprocessors") of a conditioner names one.
+    preprocessor(image) -> image, both PIL, RGB and of the same size; image is not to be changed. Called once a job, where an
+    option PartOf("preprocessors") of a conditioner names one. Its keyword-only parameters have defaults. What it raises ends that
+    job, with the extension's name.
     """
 
 

@@ -136,9 +136,9 @@ def register_guidance(register: Callable[..., None], own: Own) -> None:
         network: a webui.contract.more_parts.Network: predict(x, sigma, *conditionings) asks the network itself, sides are the
             positive and the negative conditioning, scale is the guidance scale, condition(request) conditions another prompt.
     Called once a pass (for each tile of a large picture, and on a processor for each picture of a batch); the denoise that it
-    answers is called at each step, must answer float32 shaped like x, and the same bytes for the same values. A guider that does not call the denoise that it was given
-    takes the place of all before it. What it raises ends that job, with the extension's name. Its keyword-only parameters are
-    its options, as a conditioner's are.
+    answers is called at each step, must answer float32 shaped like x, and the same bytes for the same values. A guider that
+    does not call the denoise that it was given takes the place of all before it. What it raises ends that job, with the
+    extension's name. Its keyword-only parameters are its options, as a conditioner's are.
     """
 
 

@@ -184,6 +184,20 @@ def test_a_panel_may_have_no_values_or_any_plain_ones() -> None:
     assert known.known({"one": {"a": 1, "z": 2}, "two": 3, "three": {"a": 1}}) == {"one": {"a": 1}}
 
 
+@pytest.mark.parametrize("tabs", ["('txt2img', 'upscale')", "()"])
+def test_a_panel_for_a_tab_that_has_none_is_refused_at_start(tabs: str, tmp_path: Path) -> None:
+    code = f"""
+from webui.contract import hookimpl
+
+@hookimpl
+def register_panels(register):
+    register("Mood", lambda app, tab: {{}}, tabs={tabs})
+"""
+    words = "but a panel stands on one or more of txt2img, img2img, inpaint, depth"
+    with pytest.raises(PluginError, match=words), program(write(tmp_path, "good", code)):
+        pass
+
+
 def test_a_panel_that_hangs_is_waited_for_once(tmp_path: Path) -> None:
     asked: list[str] = []
 

@@ -139,6 +139,10 @@ class TabPart:
     aliases: tuple[str, ...] = ()
 
 
+PANEL_TABS = ("txt2img", "img2img", "inpaint", "depth")
+"""Those that a panel may stand on."""
+
+
 @dataclass(frozen=True)
 class PanelPart:
     """Controls inside tabs that are there."""
@@ -149,6 +153,7 @@ class PanelPart:
     """build(app, tab) -> {field: Gradio component}; their values are request.extras[extension][field]."""
     aliases: tuple[str, ...] = ()
     tabs: tuple[str, ...] = ("txt2img", "img2img")
+    """Of PANEL_TABS."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import pluggy
 from webui.contract import PROJECT, hookspecs
 from webui.contract.errors import PluginError
 from webui.contract.more_parts import (
+    PANEL_TABS,
     CommandPart,
     GuiderPart,
     PanelPart,
@@ -285,6 +286,8 @@ def _check_options(what: str, kind: type[Any], options: dict[str, Any]) -> None:
         wanted = type(known[key])
         if not isinstance(value, wanted) or (wanted is tuple and not all(isinstance(one, str) for one in value)):
             raise PluginError(f"{what}: {key} is to be {wanted.__name__}{' of text' * (wanted is tuple)}, not {_kind(value)}.")
+        if kind is PanelPart and key == "tabs" and not (value and set(value) <= set(PANEL_TABS)):
+            raise PluginError(f"{what}: tabs is {value}, but a panel stands on one or more of {', '.join(PANEL_TABS)}.")
 
 
 def _kind(value: Any) -> str:

@@ -15,10 +15,12 @@ from safetensors.torch import save_file
 
 from tests.checkpoints.test_catalog import pocket_copy
 from webui.checkpoints import catalog as catalog_module
+from webui.checkpoints import upscalers as upscalers_module
 from webui.checkpoints.catalog import Catalog
 from webui.checkpoints.identify import identify
 from webui.checkpoints.remembered import Record, Remembered
 from webui.checkpoints.scan import Found, Place, checkpoints_in
+from webui.checkpoints.upscalers import Upscalers
 from webui.contract.errors import UnknownCheckpointError
 from webui.contract.parts import Parts
 
@@ -247,3 +249,25 @@ def test_what_may_not_be_read_is_tried_again(parts: Parts, models: Path) -> None
     file.chmod(0o600)
     catalog.refresh()
     assert "cannot be opened" not in catalog.find("none").error
+
+
+def test_upscalers_on_a_disk_that_does_not_answer_are_those_known_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "models" / "upscale_models").mkdir(parents=True)
+    (tmp_path / "models" / "upscale_models" / "a.pth").write_bytes(b"no weights")
+    upscalers = Upscalers([tmp_path], patience=0.2)
+    assert [entry.title for entry in upscalers.entries()] == ["upscale_models/a.pth"], "a program's own folder, ComfyUI's name"
+    answers = threading.Event()
+    walk = upscalers_module._files
+
+    def slowly(folder: Path) -> list[Path]:
+        answers.wait(60)
+        return walk(folder)
+
+    monkeypatch.setattr(upscalers_module, "_files", slowly)
+    (tmp_path / "models" / "upscale_models" / "b.pth").write_bytes(b"no weights")
+    assert [entry.name for entry in upscalers.entries()] == ["a"]
+    answers.set()
+    end = time.monotonic() + 30
+    while len(upscalers.entries()) < 2 and time.monotonic() < end:
+        time.sleep(0.02)
+    assert [entry.name for entry in upscalers.entries()] == ["a", "b"]

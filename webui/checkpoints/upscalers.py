@@ -11,6 +11,7 @@ import importlib
 import os
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ _NOT_HERE = {"LaMa": "fills holes in pictures; it does not enlarge", "RestoreFor
 _MISFIT = (KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, AssertionError, ZeroDivisionError)
 """What spandrel raises on weights that are like an architecture's but not right."""
 _importing = threading.Lock()
+FIRST_PATIENCE = 5.0
+"""Seconds for the first look, when nothing is known yet: an upscaler that is asked for at once would be unknown."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,19 @@ class UpscalerNetwork:
 
 class Upscalers:
     """All upscalers below some models/ folders, and in further folders of upscalers alone. A file is looked at once; an unfit
-    one is listed with its reason."""
+    one is listed with its reason.
 
-    def __init__(self, folders: Sequence[Path], device: torch.device | None = None, extra: Sequence[Path] = ()) -> None:
+    Args:
+        patience: seconds that whoever lists them waits for the disk; None: as long as it takes.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        device: torch.device | None = None,
+        extra: Sequence[Path] = (),
+        patience: float | None = None,
+    ) -> None:
         homes = [home for models in folders for home in (models, models / "models")]  # a program's own folder has one
         self._places = [(home, home / name) for home in homes for name in FOLDERS]
         self._places += [(folder, folder) for folder in extra]
@@ -78,9 +91,25 @@ class Upscalers:
         self._seen: dict[Path, tuple[tuple[int, int], UpscalerEntry]] = {}
         self._loaded: tuple[Path, tuple[int, int], UpscalerNetwork] | None = None
         self._lock = threading.RLock()
+        self._patience = patience
+        self._known: list[UpscalerEntry] | None = None
+        self._looking: threading.Thread | None = None
+        self._began = 0.0
 
     def entries(self) -> list[UpscalerEntry]:
-        """By folder and name. Reads new files (their keys decide what they are), which takes a moment for each."""
+        """By folder and name. Reads new files (their keys decide what they are), which takes a moment for each; whoever has
+        waited `patience` seconds since that began is told what was known before."""
+        if self._patience is None:
+            return self._look()
+        if self._looking is None or not self._looking.is_alive():
+            self._began = time.monotonic()
+            self._looking = threading.Thread(target=self._look, name="upscalers", daemon=True)
+            self._looking.start()
+        patience = self._patience if self._known is not None else FIRST_PATIENCE
+        self._looking.join(max(self._began + patience - time.monotonic(), 0))
+        return list(self._known or ())
+
+    def _look(self) -> list[UpscalerEntry]:
         with self._lock:
             found: dict[str, UpscalerEntry] = {}
             for root, place in self._places:
@@ -88,7 +117,8 @@ class Upscalers:
                     title = path.relative_to(root).as_posix()
                     if title not in found:
                         found[title] = replace(self._entry(path), title=title)
-            return list(found.values())
+            self._known = list(found.values())
+            return list(self._known)
 
     def find(self, name: str) -> UpscalerEntry:
         """Exact title, file name or stem, in this order.

@@ -207,7 +207,7 @@ def open_app(
         paths.state,
         settings.now.host_memory_share,
         shelf,
-        upscalers=Upscalers([*paths.models, *more_models], device, extra_upscalers),
+        upscalers=Upscalers([*paths.models, *more_models], device, extra_upscalers, patience),
         on_loaded=telling.of_checkpoint,
         own_defaults=notebook.defaults,
     )

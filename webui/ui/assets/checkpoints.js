@@ -29,7 +29,7 @@
       for (let y = 0; y < 8; y++) for (let x = 0; x < 12; x++) {
         const near = Math.max(0, 1 - Math.hypot(x + .5 - cx, y + .5 - cy) / reach);
         const dark = Math.min(1, .06 + .26 * random() * (1 - near) + .9 * near * (.75 + .25 * random()));
-        cells += `<rect x='${x}' y='${y}' width='1.02' height='1.02' fill-opacity='${dark.toFixed(2)}'/>`;
+        cells += `<rect x='${x}' y='${y}' width='1' height='1' fill-opacity='${dark.toFixed(2)}'/>`;
       }
       drawn.set(family, `url("data:image/svg+xml,${encodeURIComponent(`<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 12 8' preserveAspectRatio='none' shape-rendering='crispEdges'>${cells}</svg>`)}")`);
     }

@@ -121,6 +121,12 @@ def _memory(_program: Program, full: bool) -> list[Row]:
     return measure_memory(full)
 
 
+def _catalog(_program: Program, full: bool) -> list[Row]:
+    from webui.bench.catalog import bench as measure_catalog
+
+    return measure_catalog(full)
+
+
 def _realtime(program: Program, full: bool) -> list[Row]:
     from webui.bench.edges import free_port
     from webui.bench.realtime import bench as measure_stream
@@ -134,7 +140,7 @@ def _realtime(program: Program, full: bool) -> list[Row]:
 
 BENCHES: Mapping[str, Callable[[Program, bool], list[Row]]] = {
     "loop": _loop, "calls": _calls, "arithmetic": _arithmetic, "delivery": _delivery, "page": _page, "start": _start,
-    "extensions": _extensions, "open": _open, "realtime": _realtime, "batching": _batching, "swap": _swap,
+    "extensions": _extensions, "open": _open, "catalog": _catalog, "realtime": _realtime, "batching": _batching, "swap": _swap,
     "memory": _memory,
 }  # fmt: skip
 

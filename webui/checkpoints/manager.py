@@ -22,6 +22,7 @@ from webui.checkpoints.catalog import Catalog, Entry
 from webui.checkpoints.download import Shelf
 from webui.checkpoints.load import files_of, has_changed, load, stamp
 from webui.checkpoints.model import Model
+from webui.checkpoints.offloading import Wish
 from webui.checkpoints.placing import AbandonedError, never, place, slots_of
 from webui.checkpoints.prediction import prediction_of
 from webui.checkpoints.resident import Budget, Resident
@@ -65,6 +66,7 @@ class Checkpoints:
         on_loaded: is told of each checkpoint that came into memory; it must not raise, and returns at once.
         own_defaults: what the user set for the checkpoint at a path, by field of Defaults; it counts instead of its family's.
         is_shared: whether host memory is the device's memory; None: on a processor.
+        wish: how networks take turns on a graphics card also where they would fit.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Checkpoints:
         on_loaded: Callable[[Entry], None] = lambda _: None,
         is_shared: bool | None = None,
         own_defaults: Callable[[Path], Mapping[str, Any]] = lambda _: {},
+        wish: Wish = "",
     ) -> None:
         self.catalog = catalog
         self._own_defaults = own_defaults
@@ -95,6 +98,7 @@ class Checkpoints:
             int(memory.free_bytes(torch.device("cpu")) * host_memory_share),
             int(memory.free_bytes(device) * memory.DEVICE_SHARE),
             is_shared,
+            wish=wish,
         )
         self._is_shared = is_shared
         self._reading = threading.Lock()  # one at a time; who asks what is in memory never waits for it
@@ -271,6 +275,10 @@ class Checkpoints:
         """Let idle checkpoints leave the device until so many bytes are free there; whether they are now."""
         return self._tiers.make_room(bytes_)
 
+    def take_turns(self, model: Model) -> bool:
+        """Leave more of the device to a picture that is drawn with this model: see Tiers.take_turns."""
+        return self._tiers.take_turns(model)
+
     def _title(self, name: str) -> str:
         """Also of a checkpoint that is in memory, and no longer on the disk."""
         return name if self._tiers.get(name) or self._tiers.is_pinned(name) else self.find(name).title
@@ -431,8 +439,9 @@ class Checkpoints:
         try:
             model = load(entry.path, identity, entry.title, entry.checkpoint_name, self.shelf)
             arithmetic = self._arithmetic(model)
-            self._tiers.prepare(sum(slot.bytes for slot in slots_of(model, arithmetic)), entry.name)
-            weights = place(model, self.device, arithmetic, is_unwanted, identity.autoencoder, self._is_shared)
+            slots = slots_of(model, arithmetic)
+            self._tiers.prepare(sum(slot.bytes for slot in slots), entry.name)
+            weights = place(model, self.device, arithmetic, is_unwanted, identity.autoencoder, self._is_shared, slots)
         except CheckpointError as error:
             if not has_changed(as_found):  # else it may be whole the next time
                 self.catalog.mark(entry.title, str(error))
@@ -446,9 +455,7 @@ class Checkpoints:
 
     def _ask_prediction(self, loaded: Loaded) -> None:
         """Of the network, since the file does not say it."""
-        if not loaded.weights.is_on_device:
-            self._tiers.make_room(loaded.weights.bytes)
-            loaded.weights.to_device()
+        self._tiers.ready(loaded)
         loaded.entry = self.catalog.learn(loaded.entry.title, prediction=prediction_of(loaded.model))
         loaded.model.family = loaded.entry.family or loaded.model.family
 

@@ -45,7 +45,8 @@ def build(kind: str, configuration: Mapping[str, Any]) -> nn.Module:
             "openclip-image" or "depth".
         configuration: as webui.checkpoints.layout reads it off a file.
     """
-    return _twin(_made(_Build(kind, repr(sorted(configuration.items())), configuration)))
+    known = _Build(kind, repr(sorted(configuration.items())), configuration)
+    return _twin_of(_made(known), {}) if _is_plain(known) else copy.deepcopy(_made(known))
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,12 @@ _OWN = {name for name, value in vars(nn.Module()).items() if isinstance(value, d
 """What every module keeps of its own: its parameters, buffers, parts and hooks."""
 
 
-def _twin(network: nn.Module) -> nn.Module:
-    """A copy on the meta device. What is no module, parameter or buffer (configurations, processors without state) is shared."""
-    if any(_is_entangled(part) for part in network.modules()):
-        return copy.deepcopy(network)
-    return _twin_of(network, {})
-
-
 def _twin_of(part: nn.Module, made: dict[int, nn.Module]) -> nn.Module:
-    """Args: made: the twins that there are, by the id of their module."""
+    """A copy on the meta device. What is no module, parameter or buffer (configurations, processors without state) is shared.
+
+    Args:
+        made: the copies that there are, by the id of their module.
+    """
     if id(part) not in made:
         other = made[id(part)] = part.__class__.__new__(part.__class__)
         vars(other).update({name: value.copy() if name in _OWN else value for name, value in vars(part).items()})
@@ -106,6 +104,12 @@ def _twin_of(part: nn.Module, made: dict[int, nn.Module]) -> nn.Module:
         for name, buffer in part._buffers.items():
             other._buffers[name] = buffer if buffer is None else buffer.detach()
     return made[id(part)]
+
+
+@lru_cache(maxsize=12)
+def _is_plain(of: _Build) -> bool:
+    """Whether _twin_of finds all that networks of a build are made of."""
+    return not any(_is_entangled(part) for part in _made(of).modules())
 
 
 def _is_entangled(part: nn.Module) -> bool:

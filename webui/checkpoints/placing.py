@@ -74,6 +74,7 @@ def place(
     is_unwanted: Callable[[], bool] = never,
     other: Path | None = None,
     is_shared: bool | None = None,
+    slots: Sequence[Slot] | None = None,
 ) -> Weights:
     """Read the networks' weights into host memory. Nothing hangs on the file afterwards.
 
@@ -88,7 +89,7 @@ def place(
         AbandonedError
     """
     model.memory_format = arithmetic.memory_format
-    slots = slots_of(model, arithmetic)
+    slots = slots_of(model, arithmetic) if slots is None else slots
     with torch.inference_mode(False):
         room = Room(sum(slot.bytes for slot in slots), is_locked=device.type == "cuda")
         views = room.views(slots)

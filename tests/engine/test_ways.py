@@ -106,7 +106,7 @@ def test_less_still_and_the_sides_of_guidance_are_asked_one_by_one(parts: Parts)
 
 def test_sides_asked_one_by_one_are_the_same_picture_to_rounding(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     before = drawn(app)
-    monkeypatch.setattr(ways, "fitting", lambda work, _checkpoints: (Way(work.tiles, 1), "One by one."))
+    monkeypatch.setattr(ways, "fitting", lambda work, *_: (Way(work.tiles, 1), "One by one."))
     again = drawn(app)
     assert again.notes == ("One by one.",)
     assert far(before.image, again.image)[0] <= 3

@@ -7,9 +7,9 @@ processor's kernels hold beside that was measured (`webui bench memory`, docs/be
 * A U-Net holds most in the last block of its first level: the skip connection, the concatenated features, and inside the
   transformer the feed-forward's 8 tensors. Family.network_tensors says how many tensors of the first level's width that is.
   Small pictures hold most on the deepest level, where a processor's kernels rearrange the widest convolution's weights.
-* A decoder holds most before its last level: a tensor of whole pixels and twice the last width, thrice (before a group norm, after
-  it, after the activation), which is Family.decoder_tensors. A convolution whose channels do not come last rearranges what it
-  reads and writes, too.
+* A decoder holds most before its last level: a tensor of whole pixels and twice the last width, thrice (before a group norm,
+  after it, after the activation), which is Family.decoder_tensors. A convolution whose channels do not come last rearranges what
+  it reads and writes, too.
 """
 
 from __future__ import annotations

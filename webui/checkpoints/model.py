@@ -84,10 +84,14 @@ class Model:
     encodings: Memo = field(default_factory=lambda: Memo(256))
     fits: Memo = field(default_factory=lambda: Memo(8))
     """What was fitted to these weights once (the preview's colours), or read for them (its decoder)."""
+    computes_on: torch.device | None = None
+    """Where it computes though its weights may be elsewhere (webui.checkpoints.offloading); None: where they are."""
+    note: str = ""
+    """What the user should know of how it computes."""
 
     @property
     def device(self) -> torch.device:
-        return next(self._main.parameters()).device
+        return self.computes_on or next(self._main.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:

@@ -12,14 +12,16 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from webui.checkpoints import memory
 from webui.checkpoints.catalog import Entry
+from webui.checkpoints.estimate import setting_of
 from webui.checkpoints.load import Stamp
 from webui.checkpoints.model import Model
+from webui.checkpoints.offloading import How, Turns, Wish, fetching, way_of, wished
 from webui.checkpoints.placing import Weights
 from webui.checkpoints.resident import Budget, Resident
 from webui.contract.errors import MemoryLimitError
@@ -40,6 +42,8 @@ class Loaded:
     """Its files, as they were when it was read."""
     users: int = 0
     """Who draws with it now. With at least one it stays where it is."""
+    turns: Turns | None = None
+    """Of its networks on the device, where they are not all there at once."""
 
 
 class Tiers:
@@ -51,6 +55,7 @@ class Tiers:
             are the same memory, and the first counts.
         is_shared: whether host memory is the device's memory; None: on a processor.
         free: how much memory of a device can still be had.
+        wish: how networks take turns on the device also where they would fit.
     """
 
     def __init__(
@@ -60,7 +65,9 @@ class Tiers:
         device_limit: int,
         is_shared: bool | None = None,
         free: Free = memory.free_bytes,
+        wish: Wish = "",
     ) -> None:
+        self._wish: Wish = wish
         self._device, self._host_limit, self._device_limit, self._free = device, host_limit, device_limit, free
         self._is_shared = device.type == "cpu" if is_shared is None else is_shared
         self._lock = threading.RLock()
@@ -83,7 +90,8 @@ class Tiers:
     def is_ready(self, title: str) -> bool:
         """Whether it is on the device."""
         with self._lock:
-            return title in self._loaded and self._loaded[title].weights.is_on_device
+            one = self._loaded.get(title)
+            return one is not None and (one.weights.is_on_device or one.turns is not None)
 
     def status(self) -> tuple[Resident, ...]:
         with self._lock:
@@ -136,6 +144,8 @@ class Tiers:
     def release(self, one: Loaded) -> None:
         with self._lock:
             one.users -= 1
+            if not one.users and one.turns is not None:
+                one.turns.leave()
             if not one.users and one in self._outdated:
                 self._outdated.remove(one)
             self._trim()
@@ -146,15 +156,49 @@ class Tiers:
         Raises:
             MemoryLimitError: there is no room for it beside what is in use.
         """
-        if one.weights.is_on_device:
+        if one.weights.is_on_device or one.turns is not None:
             return
         with self._moving:
-            if not one.weights.is_on_device:
+            if not one.weights.is_on_device and one.turns is None:
                 self.make_room(one.weights.bytes, self._device_limit)
-                self._require(one.weights.bytes, self._device, one.entry.name)
-                one.weights.to_device()
+                how = self._way(one.model)
+                if how == "whole":
+                    self._require(one.weights.bytes, self._device, one.entry.name)
+                    one.weights.to_device()
+                else:
+                    self._take_turns(one, how)
         with self._lock:
             self._trim()
+
+    def take_turns(self, model: Model) -> bool:
+        """Let the parts of a model that is in use take turns on the device, to leave more of it to a picture; whether they do
+        now and did not before."""
+        with self._lock:
+            one = next((one for one in [*self._loaded.values(), *self._outdated] if one.model is model), None)
+        if one is None or self._is_shared or one.turns is not None:
+            return False
+        with self._moving:
+            one.weights.leave_device()
+            self._take_turns(one, "parts")
+        return True
+
+    def _way(self, model: Model) -> How:
+        """Where it fits in none, the whole is tried, and refused."""
+        if self._is_shared:
+            return "whole"
+        setting = replace(setting_of(model), is_processor=False)
+        return wished(self._wish, model.family) or way_of(model, self._free(self._device), setting) or "whole"
+
+    def _take_turns(self, one: Loaded, how: How) -> None:
+        one.turns = Turns(fetching(self._device))
+        one.turns.take(one.model, how, self._device)
+        what = "layers of its network" if how == "layers" else "parts"
+        one.model.note = (
+            f"The {what} take turns on the graphics card because its memory is short."
+            if wished(self._wish, one.model.family) is None
+            else ""
+        )
+        _log.info("%s: its %s take turns on the device", one.entry.title, what)
 
     # -- what comes and goes
 

@@ -188,7 +188,7 @@ class Captures:
         if self._known is not None and self._known[0]() is model:
             return self._known[1]
         record = self._record or (cuda_graph if model.device.type == "cuda" else None)
-        if model.unet is None or record is None:
+        if model.unet is None or record is None or model.computes_on is not None:  # whose weights come and go has no addresses
             return model
         if self._unet is None or not self._unet.fits(model.unet):
             self._unet, self._known = None, None

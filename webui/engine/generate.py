@@ -133,10 +133,10 @@ class Studio:
                     name = before[0].checkpoint if before else model.name
                     canvas = canvas_of(one.request, model.family, self.pictures)
                     work = work_for(one.request, model, canvas.padded, len(batch.seeds))
-                    way, said = ways.leaner(work) if is_lean else ways.fitting(work, self.checkpoints)
+                    way, said = ways.leaner(work) if is_lean else ways.fitting(work, model, self.checkpoints)
                     start, canvases = self.start(one, canvas, model, batch, before, way.tiles)
                     inputs = read(one.request, model.family, self.pictures, canvas)
-                    notes = (*depth_note(model, inputs), *filter(None, (said,)))
+                    notes = (*depth_note(model, inputs), *filter(None, (model.note, said)))
                     canvases = [replace(each, notes=(*each.notes, *notes)) for each in canvases]
                     table, tile = table_of(model), way.tiles.autoencoder
                     walk = begin(one.request, batch, model, table, self.parts, inputs, start, one.steps, tile)

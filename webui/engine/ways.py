@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from torch import nn
+
 from webui.checkpoints import estimate, memory
 from webui.checkpoints.estimate import Setting
 from webui.checkpoints.manager import Checkpoints
+from webui.checkpoints.model import Model
 from webui.contract.errors import MemoryLimitError
 from webui.contract.parts import Family
 from webui.contract.request import GenerationRequest
@@ -93,8 +96,9 @@ def choose(work: Work, room: int) -> Way:
     return way
 
 
-def fitting(work: Work, checkpoints: Checkpoints) -> tuple[Way, str]:
-    """The way for what is free now, after idle checkpoints have left where that helps; and a note, "" where it is plain."""
+def fitting(work: Work, model: Model, checkpoints: Checkpoints) -> tuple[Way, str]:
+    """The way for what is free now, after idle checkpoints have left where that helps, and, where no way fits beside all of the
+    model, after its parts have begun to take turns; and a note, "" where it is plain."""
     way = plain(work)
     needed = need(work, way)
     room = memory.room(checkpoints.device)
@@ -104,8 +108,15 @@ def fitting(work: Work, checkpoints: Checkpoints) -> tuple[Way, str]:
     if needed <= room:
         return way, ""
     chosen = choose(work, room)
+    if need(work, chosen) > room and checkpoints.take_turns(model):
+        room = memory.room(checkpoints.device) - max(map(_weight, model.networks))
+        chosen = choose(work, room)
     why = f"it would need {needed / 1e9:.1f} GB, and {max(room, 0) / 1e9:.1f} GB are free"
     return chosen, note(work, chosen, why)
+
+
+def _weight(network: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers()))
 
 
 def idle_bytes(checkpoints: Checkpoints) -> int:

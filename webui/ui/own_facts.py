@@ -14,7 +14,8 @@ Row = dict[str, Any]
 
 def own_facts(app: App) -> dict[str, Any]:
     """By kind and name the options of each part that can be chosen: samplers and schedules where they have any, all guiders,
-    scripts and conditioners on request; and the names that options of files and parts can have."""
+    scripts and conditioners on request; the names that options of files and parts can have; and the scripts that run unasked
+    and have no options, so that there is nothing to choose."""
     parts = app.parts
     with_options: dict[str, Registry[Any]] = {"sampler": parts.samplers, "schedule": parts.schedules}
     rows: dict[str, dict[str, tuple[Option, ...]]] = {}
@@ -30,6 +31,7 @@ def own_facts(app: App) -> dict[str, Any]:
     }
     folders = sorted({option.of for option in every_option if option.kind == "file"})
     registries = sorted({option.of for option in every_option if option.kind == "part"})
+    told["unasked"] = [part.name for part in parts.scripts if part.when is not None and not rows["script"][part.name]]
     told["files"] = {folder: model_files.names(app.shelf, folder) for folder in folders}
     told["parts"] = {name: _names(getattr(parts, name, None)) for name in registries}
     return told

@@ -9,6 +9,8 @@
   const offered = kind => LW.facts().own?.[kind] ?? {};
   const listOf = (own, kind) => Array.isArray(own[kind]) ? own[kind].filter(one => one && typeof one.name === 'string') : [];
   const scriptOf = own => typeof own.script === 'string' ? own.script : '';
+  /* a script that runs unasked, and has no options, need not be chosen */
+  const scripts = chosen => Object.keys(offered('script')).filter(name => name === chosen || !LW.facts().own?.unasked?.includes(name));
   const isKnown = (kind, name) => Object.hasOwn(offered(kind), name);
 
   function change(tab, kind, edit) { ownBox.change(tab, own => ({ ...own, [kind]: edit(listOf(own, kind)) })); draw(tab); }
@@ -35,8 +37,8 @@
     part(row, 'options').setAttribute('aria-label', `Options of ${name}`);
     return { row, lines };
   }
-  function menuOf(tab, kind, first, changed) {
-    const select = element('select', { id: `${tab}_${kind}_add` }, element('option', { value: '', textContent: first }), ...Object.keys(offered(kind)).map(name => element('option', { value: name, textContent: name })));
+  function menuOf(tab, kind, first, changed, names = Object.keys(offered(kind))) {
+    const select = element('select', { id: `${tab}_${kind}_add` }, element('option', { value: '', textContent: first }), ...names.map(name => element('option', { value: name, textContent: name })));
     select.addEventListener('change', () => changed(select));
     return select;
   }
@@ -62,8 +64,8 @@
       parts.push(label(words, add), ...(cards.length ? [list] : []));
     }
     const script = scriptOf(own);
-    if (Object.keys(offered('script')).length || script) {
-      view.script = menuOf(tab, 'script', 'None', select => { ownBox.change(tab, before => ({ ...before, script: select.value })); draw(tab); });
+    if (scripts(script).length || script) {
+      view.script = menuOf(tab, 'script', 'None', select => { ownBox.change(tab, before => ({ ...before, script: select.value })); draw(tab); }, scripts(script));
       if (script && !isKnown('script', script)) view.script.append(element('option', { value: script, textContent: `${script} (not here)` }));
       const changed = (option, value) => ownBox.change(tab, before => ({ ...before, scripts: { ...before.scripts, [script]: without(before.scripts?.[script], { [option]: value }) } }));
       view.lines = LW.optionLines(`${tab}_script_option`, offered('script')[script] ?? [], changed, { template: view.templates.picture, tab });
@@ -81,7 +83,7 @@
     if (!view?.root.isConnected) return;
     const { own } = ownBox.state(tab), kinds = [...Object.keys(SEVERAL), 'script'];
     const names = [listOf(own, 'conditioners').map(one => one.name), listOf(own, 'guiders').map(one => one.name), scriptOf(own)];
-    const told = JSON.stringify([names, kinds.map(offered), LW.facts().own?.files, LW.facts().own?.parts]);
+    const told = JSON.stringify([names, kinds.map(offered), LW.facts().own?.unasked, LW.facts().own?.files, LW.facts().own?.parts]);
     if (view.told !== told) { view.told = told; build(tab, own); }
     for (const { row, lines, kind, number } of view.cards) {
       const { name, options, off } = listOf(own, kind)[number], b = part(row, 'switch'), total = listOf(own, kind).length;

@@ -172,6 +172,7 @@ def open_workspace(flags: Flags, takes_jobs: bool = True, found: Found | None = 
         more_models=flags.models_dirs,
         checkpoint=flags.checkpoint,
         cpu_only=flags.cpu,
+        turns=flags.turns,
         takes_jobs=takes_jobs,
         extensions_are_off=flags.disable_all_extensions,
         extra_files=flags.folders,
@@ -313,10 +314,11 @@ def run_upscale(flags: Flags) -> int:
 
 
 def run_list(flags: Flags) -> int:
-    """webui list [NAME]: checkpoints, samplers, schedules, scripts, families, extensions."""
+    """webui list [NAME]: checkpoints, samplers, schedules, scripts, what else a request may name, families, extensions."""
     import json
 
     from webui.checkpoints.scan import WORDS
+    from webui.engine.own_options import offered
 
     app = open_workspace(flags, takes_jobs=False)
     try:
@@ -328,6 +330,9 @@ def run_list(flags: Flags) -> int:
             "samplers": app.parts.samplers.names(),
             "schedules": ["Automatic", *app.parts.schedules.names()],
             "scripts": app.parts.scripts.names(),
+            "conditioners": [part.name for part in offered(app.parts.conditioners)],
+            "guiders": app.parts.guiders.names(),
+            "preprocessors": app.parts.preprocessors.names(),
             **{WORDS[kind]: [file.title for file in app.files(kind)] for kind in app.folders},
             "families": [f"{row.name}  {row.about}" for row in app.parts.families],
             "extensions": [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from webui.checkpoints.families import SD1
 from webui.contract import infotext
 from webui.contract.errors import FieldError, Interrupted, PluginError, RequestError, UnknownNameError
 from webui.contract.more_parts import ScriptPart
 from webui.contract.request import GenerationRequest
 from webui.contract.result import GeneratedImage, KeptImage, Progress
 from webui.engine import own_options, scripts
+from webui.engine.trial import faults
 from webui.main import built_in
 from webui.workspace.app import App, open_app
 from webui.workspace.paths import Paths
@@ -358,3 +361,33 @@ def test_a_text_is_a_note_for_the_user(program: App, offer: Callable[..., None])
     asked = replace(QUICK, script="talks")
     assert prepared(program, asked).notes == ("Nothing was found.",)
     assert [picture.notes for _, picture in drawn(program, asked)] == [("Nothing was found.",)]
+
+
+def _by_chance(request: GenerationRequest) -> Iterator[Any]:
+    yield replace(request, seed=secrets.randbelow(2**32))
+
+
+def _needs_an_option(request: GenerationRequest, *, word: str = "") -> Iterator[Any]:
+    if not word:
+        raise FieldError("script_options", "Give it a word.")
+    yield request
+
+
+@pytest.mark.parametrize(
+    ("function", "more", "words"),
+    [
+        (two_seeds, {"count": lambda request, apart: 3}, ""),
+        (_needs_an_option, {}, ""),
+        (_by_chance, {}, "theirs asks for something else each time in its script 'tried'"),
+        (_raises, {}, "theirs failed in its script 'tried' (ZeroDivisionError: by nothing)"),
+        (_a_number, {}, "theirs yielded a int"),
+        (two_seeds, {"count": lambda request: 3}, "theirs failed in its script 'tried' (TypeError"),
+        (two_seeds, {"when": lambda request: request.nonsense}, "theirs failed in its script 'tried' (AttributeError"),
+    ],
+)
+def test_webui_extensions_check_runs_them_on_grey_pictures(
+    function: Callable[..., Any], more: dict[str, Any], words: str, program: App, offer: Callable[..., None]
+) -> None:
+    offer("tried", function, **more)
+    found = [str(fault) for fault in faults(program.parts, "theirs", SD1)]
+    assert len(found) == bool(words) and words in " ".join(found)

@@ -36,7 +36,8 @@ MOST = 10_000
 MOST_SIDE = 65_500
 """Pixels of a side of a picture that it makes itself: what a JPEG can have, as which pictures are shown."""
 Numbered = tuple[int, GeneratedImage]
-_OVER = object()
+OVER = object()
+"""Where a script has ended."""
 _LIKE_ANOTHER_DAY = ("Version", "Model hash")
 """Fields of an infotext that may be others although the picture is the same."""
 
@@ -177,14 +178,7 @@ class _Run:
 
     def count(self, chosen: _Chosen, request: GenerationRequest) -> int:
         """How many pictures it says it makes."""
-        part = chosen.part
-        if part.count is None:
-            return request.pictures
-        with called(self._parts.scripts, part.name):
-            answer = part.count(_bare(request), **self._arguments(chosen))
-        if not isinstance(answer, int) or isinstance(answer, bool) or answer < 0:
-            raise self._broken(part, f"counted {answer!r} pictures, where a whole number is due")
-        return answer
+        return counted(self._parts, chosen.part, request, self._arguments(chosen))
 
     def begin(self, chosen: _Chosen, request: GenerationRequest, within: frozenset[str]) -> tuple[str, ...]:
         """What the user should know of the first thing that a script asks for. Nothing is drawn.
@@ -236,7 +230,7 @@ class _Run:
                     raise Interrupted
                 asked = self._next(chosen.part, steps, answer if is_begun else None)
                 is_begun = True
-                if asked is _OVER:
+                if asked is OVER:
                     return made
                 if isinstance(asked, str):
                     self._note(asked)
@@ -299,7 +293,7 @@ class _Run:
         part = chosen.part
         if not 0 < image.width <= MOST_SIDE or not 0 < image.height <= MOST_SIDE:
             size = f"{image.width} x {image.height}"
-            raise self._broken(part, f"made a picture of {size}, where a side has 1 to {MOST_SIDE:,} pixels")
+            raise _broken(self._parts, part, f"made a picture of {size}, where a side has 1 to {MOST_SIDE:,} pixels")
         self._make_room(1)
         whole = replace(request, script=part.name, script_options=chosen.options)
         name = self._checkpoints.find(request.checkpoint).checkpoint_name
@@ -313,32 +307,13 @@ class _Run:
     # -- calling it
 
     def _start(self, chosen: _Chosen, request: GenerationRequest) -> Generator[Any, Any, Any]:
-        with called(self._parts.scripts, chosen.part.name):
-            steps = chosen.part.function(_bare(request), **self._arguments(chosen))
-        if not isinstance(steps, Generator):
-            raise self._broken(chosen.part, f"answered a {type(steps).__name__}, where a generator is due")
-        return steps
+        return started(self._parts, chosen.part, request, self._arguments(chosen))
 
     def _arguments(self, chosen: _Chosen) -> dict[str, Any]:
         return self._references.called_with(chosen.part.function, chosen.options, "script_options")
 
     def _next(self, part: ScriptPart, steps: Generator[Any, Any, Any], answer: Any) -> Any:
-        """What it yields next: a request, a list of requests, a picture or a text; _OVER where it has ended."""
-        try:
-            with called(self._parts.scripts, part.name):
-                try:
-                    asked = steps.send(answer)
-                except StopIteration:
-                    return _OVER
-        except PluginError as error:
-            if isinstance(error.__cause__, ValidationError):  # a request that cannot be: said as the user is told it
-                raise self._broken(part, f"made a request that cannot be. {field_error(error.__cause__)}") from error
-            raise
-        if isinstance(asked, GenerationRequest | Image.Image | str):
-            return asked
-        if isinstance(asked, Sequence) and asked and all(isinstance(one, GenerationRequest) for one in asked):
-            return list(asked)
-        raise self._broken(part, f"yielded a {type(asked).__name__}, where a request or a picture is due")
+        return following(self._parts, part, steps, answer)
 
     def _complete(self, asked: Sequence[GenerationRequest]) -> list[GenerationRequest]:
         """Requests as they would be drawn, and none of them drawn."""
@@ -350,8 +325,52 @@ class _Run:
         if self.number + pictures > MOST:
             raise RequestError(f"A job can have {MOST:,} pictures, and its script asks for more. Those that are there are kept.")
 
-    def _broken(self, part: ScriptPart, what: str) -> WebUIError:
-        return PluginError(f"The extension {self._parts.scripts.owner(part.name)} {what}, in its script {part.name!r}.")
+
+def counted(parts: Parts, part: ScriptPart, request: GenerationRequest, arguments: Mapping[str, Any]) -> int:
+    """How many pictures a script says it makes. Raises PluginError, or a FieldError of its own."""
+    if part.count is None:
+        return request.pictures
+    with called(parts.scripts, part.name):
+        answer = part.count(_bare(request), **arguments)
+    if not isinstance(answer, int) or isinstance(answer, bool) or answer < 0:
+        raise _broken(parts, part, f"counted {answer!r} pictures, where a whole number is due")
+    return answer
+
+
+def started(parts: Parts, part: ScriptPart, request: GenerationRequest, arguments: Mapping[str, Any]) -> Generator[Any, Any, Any]:
+    """A script's generator, before its first line. Raises PluginError."""
+    with called(parts.scripts, part.name):
+        steps = part.function(_bare(request), **arguments)
+    if not isinstance(steps, Generator):
+        raise _broken(parts, part, f"answered a {type(steps).__name__}, where a generator is due")
+    return steps
+
+
+def following(parts: Parts, part: ScriptPart, steps: Generator[Any, Any, Any], answer: Any) -> Any:
+    """What a script yields next: a request, a list of requests, a picture or a text; OVER where it has ended.
+
+    Raises:
+        PluginError: it failed, or yielded something else. A FieldError of its own stays one.
+    """
+    try:
+        with called(parts.scripts, part.name):
+            try:
+                asked = steps.send(answer)
+            except StopIteration:
+                return OVER
+    except PluginError as error:
+        if isinstance(error.__cause__, ValidationError):  # a request that cannot be: said as the user is told it
+            raise _broken(parts, part, f"made a request that cannot be. {field_error(error.__cause__)}") from error
+        raise
+    if isinstance(asked, GenerationRequest | Image.Image | str):
+        return asked
+    if isinstance(asked, Sequence) and asked and all(isinstance(one, GenerationRequest) for one in asked):
+        return list(asked)
+    raise _broken(parts, part, f"yielded a {type(asked).__name__}, where a request or a picture is due")
+
+
+def _broken(parts: Parts, part: ScriptPart, what: str) -> WebUIError:
+    return PluginError(f"The extension {parts.scripts.owner(part.name)} {what}, in its script {part.name!r}.")
 
 
 class _Within:

@@ -1,10 +1,11 @@
-"""An extension's samplers, schedules, guiders, preprocessors, upscalers and readers, tried once on tiny latents and small
-pictures before anybody draws with them; and its families, looked over."""
+"""An extension's samplers, schedules, guiders, scripts, preprocessors, upscalers and readers, tried once on tiny latents and
+small pictures before anybody draws with them; and its families, looked over."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from itertools import islice
 from typing import Any
 
 import torch
@@ -14,10 +15,12 @@ from torch import Tensor
 
 from webui.checkpoints.model import Model
 from webui.contract.errors import PluginError, RequestError
+from webui.contract.more_parts import ScriptPart
 from webui.contract.parts import Conditioning, Family, Parts, SamplerPart
 from webui.contract.registry import Registry
 from webui.contract.request import Chosen, GenerationRequest
-from webui.contract.result import CheckpointName
+from webui.contract.result import CheckpointName, GeneratedImage
+from webui.engine import scripts
 from webui.engine.conditioning import Sides
 from webui.engine.enlarging import answered
 from webui.engine.guiders import guided
@@ -53,6 +56,7 @@ def faults(parts: Parts, owner: str, family: Family) -> Iterator[PluginError]:
         (parts.preprocessors, lambda name: _prepare(parts, name)),
         (parts.upscalers, lambda name: _enlarge(parts, name)),
         (parts.readers, lambda name: _read(parts, name)),
+        (parts.scripts, lambda name: _play(parts, name)),
     )
     for registry, tried in tries:
         for part in registry:
@@ -145,6 +149,36 @@ def _tiny(family: Family) -> tuple[Model, int]:
         )
     sigmas = NoiseTable.from_family(family).sigmas
     return Model("a tiny one", CheckpointName("tiny", ""), family, unet.eval().requires_grad_(False), None, {}, sigmas), width
+
+
+def _play(parts: Parts, name: str) -> None:
+    """A script's first hundred wishes, twice; grey pictures are sent back."""
+    part, owner = parts.scripts[name], parts.scripts.owner(name)
+    request = GenerationRequest(prompt="a red cube", steps=4, guidance=3.0, width=64, height=64, seed=1, batch_count=2)
+    if part.when is not None:
+        with called(parts.scripts, name):
+            part.when(request)
+    first, again = (list(islice(_wishes(parts, part, request), 100)) for _ in range(2))
+    if first != again:
+        raise PluginError(
+            f"The extension {owner} asks for something else each time in its script {name!r}, so that a job which was "
+            "interrupted cannot go on. What it yields is to follow from the request."
+        )
+
+
+def _wishes(parts: Parts, part: ScriptPart, request: GenerationRequest) -> Iterator[Any]:
+    """What it yields, pictures by their size alone."""
+    arguments = References(parts).called_with(part.function, {}, "script_options")
+    scripts.counted(parts, part, request, arguments)
+    steps, answer = scripts.started(parts, part, request, arguments), None
+    while (asked := scripts.following(parts, part, steps, answer)) is not scripts.OVER:
+        yield asked.size if isinstance(asked, Image.Image) else asked
+        answer = asked if isinstance(asked, list) else _grey(asked) if isinstance(asked, GenerationRequest) else []
+
+
+def _grey(asked: GenerationRequest) -> Any:
+    image = Image.new("RGB", (asked.width or 64, asked.height or 64), "grey")
+    return [GeneratedImage(image, asked.alone(i), CheckpointName("none"), "") for i in range(asked.pictures)]
 
 
 def _enlarge(parts: Parts, name: str) -> None:

@@ -25,8 +25,10 @@ from webui.contract.parts import Family
 from webui.contract.result import CheckpointName
 
 _log = logging.getLogger(__name__)
-AT_ONCE = 0.5
+AT_ONCE = 4.0
 """Seconds between two tellings of what was identified meanwhile."""
+REST = 1.5
+"""Times what reading a header took, between two of them, when nobody waits for it: Python runs one thread at a time."""
 
 
 @dataclass(frozen=True)
@@ -216,11 +218,14 @@ class Catalog:
         """Find out what the new ones are; whether there was one."""
         with self._changed:
             new = [one for one in found if not self._is_read(one)]
-        told = time.monotonic()
+        began = told = time.monotonic()
         for one in new:
             if self._is_closed:
                 break
+            start = time.monotonic()
             self._read(one)
+            if self._patience is not None and start - began > self._patience:  # nobody waits: make way for who draws or looks
+                time.sleep(min(REST * (time.monotonic() - start), 0.1))
             if time.monotonic() - told > AT_ONCE:
                 self._publish()
                 told = time.monotonic()

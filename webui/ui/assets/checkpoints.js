@@ -305,10 +305,15 @@
   }
 
   /* the menus of the page hear of files by a hidden field, whose event asks the server for them */
-  let relist;
+  let relist = 0, relisted = 0;
   function files() {
-    clearTimeout(relist);
-    relist = setTimeout(() => { LW.setBox('checkpoints_changed', String(Date.now())); load(); }, 300);
+    if (relist) return;
+    const wait = Math.max(300, relisted + 3000 - Date.now()); /* while thousands are read there is news all the time */
+    relist = setTimeout(() => {
+      [relist, relisted] = [0, Date.now()];
+      LW.setBox('checkpoints_changed', String(relisted));
+      load();
+    }, wait);
   }
   LW.views.push(event => {
     if (event.kind === 'checkpoints') files();

@@ -91,10 +91,22 @@ def test_unknown_flags_are_named_and_do_no_harm(capsys):
 
 
 def test_a_flag_without_a_meaning_here_is_accepted_with_a_word(capsys):
-    assert parse(["--medvram", "--precision", "full", "--no-half", "--port", "1234"]) == Flags(port=1234)
+    assert parse(["--lowram", "--precision", "full", "--no-half", "--port", "1234"]) == Flags(port=1234)
     said = capsys.readouterr().err.splitlines()
-    assert said[0] == "--medvram is not needed here: memory is managed by itself."
+    assert said[0] == "--lowram is not needed here: memory is managed by itself."
     assert len(said) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "turns"),
+    [
+        ("", ""), ("--medvram", "parts"), ("--always-offload-from-vram", "parts"), ("--medvram-sdxl", "large in parts"),
+        ("--medvram-sdxl --medvram", "parts"), ("--medvram --lowvram", "layers"), ("--always-no-vram", "layers"),
+    ],
+)  # fmt: skip
+def test_flags_of_other_programs_that_spare_a_cards_memory_do_so_here(words, turns, capsys):
+    assert parse(words.split()).turns == turns
+    assert capsys.readouterr().err == ""
 
 
 def test_what_is_always_so_is_accepted_silently(capsys):

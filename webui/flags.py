@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from webui import __version__
 from webui.flag_kinds import (
@@ -64,6 +64,9 @@ class Flags:
     autolaunch: bool = False
     cpu: bool = False
     device_id: int | None = None
+    medvram: bool = False
+    medvram_sdxl: bool = False
+    lowvram: bool = False
     theme: str = ""
     """"dark", "light", or "" for what the browser wishes."""
     subpath: str = ""
@@ -81,6 +84,13 @@ class Flags:
     disable_all_extensions: bool = False
     allow_remote_extensions: bool = False
     """Whoever is logged in may install extensions, from other machines too."""
+
+    @property
+    def turns(self) -> Literal["", "parts", "large in parts", "layers"]:
+        """How networks take turns on a graphics card although they might fit; "" where memory decides."""
+        if self.lowvram:
+            return "layers"
+        return "parts" if self.medvram else "large in parts" if self.medvram_sdxl else ""
 
     @property
     def address(self) -> str:
@@ -149,8 +159,11 @@ PLACES = (
 MACHINE = (
     Flag(("--checkpoint", "--ckpt"), "checkpoint to start with: name, title, file or hash", name, "NAME"),
     Flag(("--skip-load", "--skip-load-model-at-start"), "load the checkpoint with the first job, not at the start"),
-    Flag(("--cpu",), "use the processor even where there is a graphics card"),
+    Flag(("--cpu", "--always-cpu"), "use the processor even where there is a graphics card"),
     Flag(("--device-id",), "number of the graphics card", whole(0, 255), "N"),
+    Flag(("--medvram", "--always-offload-from-vram"), "keep only the part of a checkpoint on the card that computes"),
+    Flag(("--medvram-sdxl",), "the same for large families alone"),
+    Flag(("--lowvram", "--always-low-vram", "--always-no-vram"), "keep only the layer of the network on the card that computes"),
     Flag(("--no-hashing",), "hash a checkpoint when it is used, not behind everything else"),
     Flag(("--disable-all-extensions",), "start without extensions"),
     Flag(("--loglevel",), "DEBUG, INFO, WARNING or ERROR", one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), "LEVEL"),

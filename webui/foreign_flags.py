@@ -18,7 +18,7 @@ ACCEPTED: Mapping[str, tuple[str, bool]] = {
             "--api --skip-install --skip-torch-cuda-test --skip-python-version-check --skip-version-check "
             "--skip-prepare-environment"
         ),
-        MEMORY: "--medvram --medvram-sdxl --lowvram --lowram --always-batch-cond-uncond --medvram-opt",
+        MEMORY: "--lowram --always-batch-cond-uncond --medvram-opt --always-gpu --always-high-vram --always-normal-vram",
         ARITHMETIC: "--no-half --no-half-vae --precision= --upcast-sampling --opt-channelslast --all-in-fp16 --all-in-fp32",
         ATTENTION: (
             "--xformers --force-enable-xformers --opt-sdp-attention --opt-sdp-no-mem-attention --opt-split-attention "

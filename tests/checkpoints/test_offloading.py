@@ -21,7 +21,8 @@ from webui.contract.parts import Parts
 from webui.contract.request import GenerationRequest
 from webui.contract.result import GeneratedImage
 from webui.engine.generate import generate
-from webui.workspace.app import App
+from webui.workspace.app import App, open_app
+from webui.workspace.paths import Paths
 
 CPU = torch.device("cpu")
 ASKED = GenerationRequest(prompt="a red sphere", checkpoint="pocket", steps=2, seed=1, width=64, height=64, guidance=2.0)
@@ -146,6 +147,15 @@ def test_where_there_is_no_device_of_its_own_nothing_takes_turns(app: App, parts
     with checkpoints.use("pocket") as model:
         assert model.computes_on is None and not checkpoints.take_turns(model)
         assert not any(module._forward_pre_hooks for module in model.unet.modules())
+
+
+def test_without_a_graphics_card_the_flag_is_answered_with_one_word(
+    parts: Parts, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = open_app(Paths(tmp_path), parts, cpu_only=True, takes_jobs=False, turns="layers")
+    opened.close()
+    (said,) = [record.getMessage() for record in caplog.records if "vram" in record.getMessage()]
+    assert said.startswith("--medvram and --lowvram are not needed here: there is no graphics card")
 
 
 def test_another_checkpoint_of_the_same_build_does_not_take_turns_with_this_one(opened: Opened, parts: Parts) -> None:

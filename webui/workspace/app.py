@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from webui.checkpoints import memory
 from webui.checkpoints.catalog import Catalog
 from webui.checkpoints.download import Shelf
 from webui.checkpoints.manager import Checkpoints
+from webui.checkpoints.offloading import Wish
 from webui.checkpoints.scan import WORDS, Weights, folders_of, weights_in
 from webui.checkpoints.tokenizer import clip_tokenizer
 from webui.checkpoints.upscalers import Upscalers
@@ -38,6 +40,8 @@ from webui.workspace.readers import Readers
 from webui.workspace.settings import SettingsStore
 from webui.workspace.telling import Telling
 from webui.workspace.troubles import Troubles
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,7 @@ def open_app(
     more_models: Sequence[Path] = (),
     checkpoint: str = "",
     cpu_only: bool = False,
+    turns: Wish = "",
     takes_jobs: bool = True,
     extensions_are_off: bool = False,
     extra_files: Mapping[str, Sequence[Path]] | None = None,
@@ -186,6 +191,7 @@ def open_app(
         extra_checkpoints, extra_upscalers: further folders that hold them.
         more_models: further folders laid out like models/.
         checkpoint: the one to start with; "" is the one of last time.
+        turns: how networks take turns on a graphics card although they might fit; "" where memory decides.
         takes_jobs: whether to go on with the jobs of last time and take new ones (not beside a running page).
         extensions_are_off: none was loaded in this run, whatever the user has enabled.
         extra_files: further folders of files of other kinds, by a key of webui.checkpoints.scan.WORDS.
@@ -200,6 +206,8 @@ def open_app(
     catalog = Catalog([*paths.models, *more_models], extra_checkpoints, parts.families, hashes_file, patience)
     notebook = Notebook(paths.state / "checkpoints.json")
     device = memory.best_device(cpu_only)
+    if turns and device.type == "cpu":
+        _log.warning("--medvram and --lowvram are not needed here: there is no graphics card whose memory could be spared.")
     checkpoints = Checkpoints(
         catalog,
         settings.now.checkpoint,
@@ -210,6 +218,7 @@ def open_app(
         upscalers=Upscalers([*paths.models, *more_models], device, extra_upscalers, patience),
         on_loaded=telling.of_checkpoint,
         own_defaults=notebook.defaults,
+        wish=turns,
     )
     if checkpoint:
         checkpoints.choose(checkpoint)

@@ -15,7 +15,7 @@ import pytest
 from tests.workspace.test_queue import drawing, prepared
 from webui.contract import hookimpl
 from webui.contract.errors import SaveError
-from webui.contract.happenings import ImageSaved, StepFinished
+from webui.contract.happenings import ImageSaved, JobStarted, StepFinished
 from webui.contract.parts import Parts
 from webui.contract.request import GenerationRequest
 from webui.plugins import manager
@@ -196,7 +196,7 @@ def test_one_that_hangs_holds_up_neither_the_picture_nor_the_others_nor_the_end(
     class Hangs:
         @hookimpl
         def job_started(self) -> None:
-            go_on.wait(60)
+            go_on.wait(600)
 
     listens = Listens()
     program = started(hanging=Hangs(), mine=listens)
@@ -217,7 +217,7 @@ def test_one_that_is_behind_is_told_of_fewer_steps_and_of_nothing_else_less(
     class Slow(Listens):
         @hookimpl
         def job_started(self, event: Any) -> None:
-            go_on.wait(60)
+            go_on.wait(600)
             self.told.append(event)
 
     slow = Slow()
@@ -236,15 +236,18 @@ def test_one_that_never_listens_is_told_no_more_and_its_memory_given_back(
     started: Callable[..., Program], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(told_by, "MOST", 4)
-    go_on = threading.Event()
+    go_on, hangs_now = threading.Event(), threading.Event()
 
     class Hangs(Listens):
         @hookimpl
         def job_started(self, event: Any) -> None:
-            go_on.wait(60)
+            hangs_now.set()
+            go_on.wait(600)
 
     hangs = Hangs()
     program = started(hanging=hangs)
+    program.telling.tell(JobStarted("0", "txt2img", REQUEST, 1))
+    assert hangs_now.wait(60)
     for _ in range(3):
         program.draw()
     (listener,) = program.telling.listeners
@@ -263,7 +266,7 @@ def test_letters_count_too(started: Callable[..., Program], monkeypatch: pytest.
     class Hangs(Listens):
         @hookimpl
         def job_started(self, event: Any) -> None:
-            go_on.wait(60)
+            go_on.wait(600)
 
     program = started(hanging=Hangs())
     job = program.queue.submit(GenerationRequest(prompt="x" * 3000, seed=1))

@@ -118,6 +118,16 @@ def test_a_panels_values_travel_with_the_request_and_outlive_a_reload(built: Ser
         page.locator('#depth_board [data-do="view"][data-view="paint"]').wait_for(state="attached")
 
 
+def test_what_a_component_cannot_hold_and_what_is_damaged_is_left_out(built: Server, browser: Any) -> None:
+    with visiting(built, browser) as page:
+        fields = [["a", "text", ""], ["a", "list", []], ["a", "any", None], ["a", "number", 2]]
+        text = json.dumps({"extras": {"a": {"text": 5, "list": "x", "any": 1, "number": 3}}})
+        assert page.evaluate("([fields, text]) => LW.panels.fill(fields, text)", [fields, text]) == ["", [], 1, 3]
+        assert page.evaluate("LW.panels.fill([['a', 'text', 'x']], '[]')") == "x"
+        page.evaluate("LW.setBox('txt2img_own', '{torn')")
+        page.wait_for_function("document.querySelector('#txt2img_own textarea').value === ''")
+
+
 def test_boxes_are_drawn_moved_named_and_taken_away_with_the_mouse_and_the_keys(built: Server, browser: Any) -> None:
     with visiting(built, browser) as page:
         page.locator("#txt2img_width input").fill("256")

@@ -8,6 +8,7 @@
   function read(text) {
     try { const own = JSON.parse(text || '{}'); return own && typeof own === 'object' && !Array.isArray(own) ? own : {}; } catch { return {}; }
   }
+  const isDamaged = text => Boolean(text) && !Object.keys(read(text)).length && text !== '{}';
   const inMenu = (tab, name) => one(`#${tab}_${name} input`)?.value ?? '';
   const inBox = tab => one(`#${tab}_own :is(textarea, input)`)?.value ?? '';
   function state(tab) {
@@ -28,6 +29,7 @@
     state,
     /* Gradio's event: the chosen sampler, schedule, and the text */
     told(tab, [sampler, schedule, now]) {
+      if (isDamaged(now)) return LW.setBox(`${tab}_own`, ''); /* nobody could mend it, for nobody sees it */
       said.set(tab, { sampler: sampler ?? '', schedule: schedule ?? '', text: now ?? '', own: read(now) });
       draw(tab);
     },

@@ -60,7 +60,7 @@ def predictions(
     return predict
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Answer:
     """What a network said of latents, and how clean latents are made of that."""
 

@@ -38,6 +38,7 @@ from webui.engine.table import NoiseTable
 from webui.flags import parse
 from webui.main import built_in, find_parts, main
 from webui.plugins.extension import KEYS, read_manifest
+from webui.request_flags import REQUEST as REQUEST_FLAGS
 from webui.testing import program
 from webui.ui import page
 from webui.workspace.app import App, open_app
@@ -199,13 +200,14 @@ def test_installing_as_it_is_written(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_every_other_command_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    generate_flags = {name for flag in REQUEST_FLAGS for name in flag.names}
     for words in re.findall(r"`webui ([^`]+)`", TEXT):
         if words != "--help":
             command = parse(shlex.split(words)).command
             assert command in ("extensions", "generate") or (command == "NAME" and words.endswith("NAME …"))
     for flag in re.findall(r"`(--[a-z-]+)", TEXT):
         words = [flag, "x"] if flag in ("--data-dir", "--json", "--lock", "--from") else [flag]
-        parse(["extensions", *words])
+        parse(["generate", flag, "x"] if flag in generate_flags else ["extensions", *words])
     assert capsys.readouterr().err == ""
 
 

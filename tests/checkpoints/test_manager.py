@@ -405,6 +405,19 @@ def test_what_is_needed_now_goes_before_what_was_only_chosen(slow: Opened) -> No
     assert slow.loaded == ["a", "c", "b"]
 
 
+def test_what_is_read_behind_already_is_not_read_again_for_who_needs_it(slow: Opened) -> None:
+    slow.checkpoints.prefer("b")
+    assert slow.catalog.asked.wait(20)  # type: ignore[attr-defined]
+    needed = threading.Thread(target=slow.checkpoints.load, args=("b",))
+    needed.start()
+    while not slow.checkpoints._urgent:
+        assert needed.is_alive()
+    slow.catalog.go.set()  # type: ignore[attr-defined]
+    needed.join(20)
+    assert slow.checkpoints.settle(20)
+    assert slow.loaded == ["a", "b"]
+
+
 def test_a_wish_that_cannot_be_read_falls_back_to_the_one_before(opened: Opened, folder: Path) -> None:
     told: list[str] = []
     opened.checkpoints.prefer("c", told.append)

@@ -111,8 +111,8 @@ class Checkpoints:
         self._failure = ""
         self._loader: threading.Thread | None = None
         self._is_closing = False
-        self._urgent = 0
-        """Who waits to read a checkpoint that is needed now."""
+        self._urgent: list[str] = []
+        """Titles of what is needed now, by those who wait to read it."""
         self._read_now = ""
 
     # -- what there is
@@ -335,7 +335,7 @@ class Checkpoints:
         problem: WebUIError | None = None
 
         def is_unwanted() -> bool:
-            return self._wish != title or self._urgent > 0 or self._is_closing
+            return self._wish != title or any(needed != title for needed in self._urgent) or self._is_closing
 
         try:
             self._tiers.release(self._held(self.find(title), is_unwanted))
@@ -370,8 +370,9 @@ class Checkpoints:
         """
         if (found := self._at_hand(entry)) is not None:
             return found
+        needed = [entry.title] if is_unwanted is None else []
         with self._changed:
-            self._urgent += is_unwanted is None
+            self._urgent += needed
         try:
             with self._reading:
                 entry = self._fresh(entry)
@@ -386,7 +387,8 @@ class Checkpoints:
                     self._read_now = ""
         finally:
             with self._changed:
-                self._urgent -= is_unwanted is None
+                for title in needed:
+                    self._urgent.remove(title)
                 self._changed.notify_all()
         self._on_loaded(loaded.entry)
         if not loaded.entry.sha256:

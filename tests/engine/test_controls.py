@@ -389,3 +389,13 @@ def test_files_are_found_by_name_with_and_without_suffix_and_folder(tmp_path: Pa
         model_files.find(shelf, "Nets", "depth")
     for folder in ("../first/Nets", "/etc", ""):
         assert model_files.names(shelf, folder) == []
+
+
+def test_control_networks_lie_where_other_programs_keep_them_too(tmp_path: Path) -> None:
+    for file in ("ControlNet/a.pth", "controlnet/b.safetensors", "elsewhere/c.safetensors"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    (tmp_path / "elsewhere" / "round").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    shelf = Shelf([tmp_path], {"ControlNet": [tmp_path / "elsewhere"]})
+    assert model_files.names(shelf, "ControlNet") == ["a.pth", "b.safetensors", "c.safetensors"]
+    assert model_files.find(shelf, "ControlNet", "c")[1] == tmp_path / "elsewhere" / "c.safetensors"

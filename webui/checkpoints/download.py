@@ -70,10 +70,12 @@ class Shelf:
 
     Args:
         folders: models/ folders; the first one is where fetched files go.
+        more: further folders of files of a kind, by a key of webui.checkpoints.scan.LAYOUT.
     """
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], more: Mapping[str, Sequence[Path]] | None = None) -> None:
         self.folders = tuple(folders)
+        self.more = more or {}
 
     def find(self, name: str, beside: Path | None = None) -> Path | None:
         """The file (or the folder, for an extra of several files), None where it is not whole.

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from webui.checkpoints.download import Shelf
-
-SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+from webui.checkpoints.scan import LAYOUT, WEIGHTS, folders_of
 
 
 def names(shelf: Shelf | None, folder: str) -> list[str]:
@@ -37,19 +36,22 @@ def find(shelf: Shelf | None, folder: str, name: str) -> tuple[str, Path]:
 
 
 def _places(shelf: Shelf | None, folder: str) -> Iterator[tuple[str, Path]]:
-    """(name, path); where two models folders have the same name, the first one's comes first."""
-    if not folder or folder.startswith(("/", "\\")) or ".." in Path(folder).parts:
+    """(name, path); where two folders have the same name, the first one's comes first."""
+    if shelf is None or not folder or folder.startswith(("/", "\\")) or ".." in Path(folder).parts:
         return
-    for models in shelf.folders if shelf else ():
-        root = models / folder
-        for path in _below(root):
+    is_known = folder in LAYOUT  # then it may be called otherwise, and lie elsewhere too
+    roots = folders_of(folder, shelf.folders, shelf.more.get(folder, ())) if is_known else [one / folder for one in shelf.folders]
+    for root in roots:
+        for path in _below(root, frozenset()):
             yield path.relative_to(root).as_posix(), path
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
     try:
-        entries = sorted(folder.iterdir())
+        own, entries = folder.resolve(), sorted(folder.iterdir())
     except OSError:
+        return
+    if own in above:  # a link that leads round in a circle
         return
     for path in entries:
         if path.name.startswith("."):
@@ -58,13 +60,13 @@ def _below(folder: Path) -> Iterator[Path]:
             if (path / "config.json").is_file():
                 yield path
             else:
-                yield from _below(path)
-        elif path.suffix.lower() in SUFFIXES:
+                yield from _below(path, above | {own})
+        elif path.suffix.lower() in WEIGHTS:
             yield path
 
 
 def _stem(name: str) -> str:
-    return next((name[: -len(suffix)] for suffix in SUFFIXES if name.lower().endswith(suffix)), name)
+    return next((name[: -len(suffix)] for suffix in WEIGHTS if name.lower().endswith(suffix)), name)
 
 
 def _last(name: str) -> str:

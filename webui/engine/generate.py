@@ -141,7 +141,7 @@ class Studio:
                     table, tile = table_of(model), way.tiles.autoencoder
                     walk = begin(one.request, batch, model, table, self.parts, inputs, start, one.steps, tile)
                 if one.steps:
-                    known = References(self.parts, model.shelf, self.pictures)
+                    known = References(self.parts, self.checkpoints.shelf, self.pictures)
                     asked = leaner.in_parts(leaner.precise(model) if is_precise else model, way.rows)
                     drawing = Drawing(stage, model, asked, way.tiles, share, known)
                     walk = replace(walk, x=sample(one.request, drawing, self.parts, self.observer, walk))

@@ -201,7 +201,7 @@ def open_app(
     owns, troubles = owns or Owns(paths.state / "extensions", parts), Troubles()
     telling = Telling(plugins, owns, troubles, paths.outputs)
     settings = SettingsStore(paths.settings_file, telling.of_settings)
-    shelf = Shelf([*paths.models, *more_models])
+    shelf = Shelf([*paths.models, *more_models], extra_files)
     hashes_file = paths.state / "hashes.json"
     catalog = Catalog([*paths.models, *more_models], extra_checkpoints, parts.families, hashes_file, patience)
     notebook = Notebook(paths.state / "checkpoints.json")

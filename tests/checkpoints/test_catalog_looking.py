@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -271,3 +272,12 @@ def test_upscalers_on_a_disk_that_does_not_answer_are_those_known_before(tmp_pat
     while len(upscalers.entries()) < 2 and time.monotonic() < end:
         time.sleep(0.02)
     assert [entry.name for entry in upscalers.entries()] == ["a", "b"]
+
+
+def test_many_ask_for_upscalers_at_once(tmp_path: Path) -> None:
+    (tmp_path / "ESRGAN").mkdir()
+    (tmp_path / "ESRGAN" / "a.pth").write_bytes(b"no weights")
+    upscalers = Upscalers([tmp_path], patience=5)
+    with ThreadPoolExecutor(12) as pool:
+        told = list(pool.map(lambda _: len(upscalers.entries()), range(200)))
+    assert set(told) == {1}

@@ -61,13 +61,13 @@ def router(app: App, access: Access) -> APIRouter:
         return memory_of(app) | {"can_change": not access.is_read_only}
 
     @routes.get("/checkpoints/details")
-    def details(name: Annotated[Name, Query()]) -> dict[str, Any]:
-        """One, with all that is known of it."""
+    def details(name: Annotated[str, Query(max_length=1000)] = "") -> dict[str, Any]:
+        """One, with all that is known of it; "" is the one in use."""
         return details_of(app, access, app.checkpoints.find(name))
 
     @routes.get("/checkpoints/preview")
-    def preview(name: Annotated[Name, Query()]) -> Response:
-        """The picture beside a checkpoint, at most 512 pixels a side, as WebP."""
+    def preview(name: Annotated[str, Query(max_length=1000)] = "") -> Response:
+        """The picture beside a checkpoint ("" is the one in use), at most 512 pixels a side, as WebP."""
         try:
             data = sidecars.preview(app.checkpoints.find(name), app.paths.state / "previews")
         except MissingFileError as problem:

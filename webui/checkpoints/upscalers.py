@@ -92,6 +92,7 @@ class Upscalers:
         self._loaded: tuple[Path, tuple[int, int], UpscalerNetwork] | None = None
         self._lock = threading.RLock()
         self._patience = patience
+        self._asking = threading.Lock()
         self._known: list[UpscalerEntry] | None = None
         self._looking: threading.Thread | None = None
         self._began = 0.0
@@ -101,12 +102,13 @@ class Upscalers:
         waited `patience` seconds since that began is told what was known before."""
         if self._patience is None:
             return self._look()
-        if self._looking is None or not self._looking.is_alive():
-            self._began = time.monotonic()
-            self._looking = threading.Thread(target=self._look, name="upscalers", daemon=True)
-            self._looking.start()
-        patience = self._patience if self._known is not None else FIRST_PATIENCE
-        self._looking.join(max(self._began + patience - time.monotonic(), 0))
+        with self._asking:
+            if self._looking is None or not self._looking.is_alive():
+                self._began = time.monotonic()
+                self._looking = threading.Thread(target=self._look, name="upscalers", daemon=True)
+                self._looking.start()
+            looking, until = self._looking, self._began + (self._patience if self._known is not None else FIRST_PATIENCE)
+        looking.join(max(until - time.monotonic(), 0))
         return list(self._known or ())
 
     def _look(self) -> list[UpscalerEntry]:

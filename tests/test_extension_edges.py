@@ -260,3 +260,42 @@ def test_it_is_asked_for_png_info_and_for_a_picture_that_is_enlarged(reading: Ap
     job = reading.queue.wait(reading.queue.submit(asked, tab="upscale").id, 60)
     assert job.images[0].infotext.startswith(TITLED + ", Postprocess")
     assert reading.enlarge(asked).infotext == job.images[0].infotext
+
+
+# ---------------------------------------------------------------- events of the whole program
+
+TOLD = """
+@hookimpl
+def checkpoint_loaded(event, own):
+    with (own.folder / "loaded.txt").open("a") as file:
+        file.write(f"{event.title} {event.family} {event.path.is_dir()}\\n")
+
+@hookimpl
+def settings_changed(event, own):
+    (own.folder / "settings.txt").write_text(f"{event.before['image_quality']} {event.now['image_quality']}")
+"""
+
+
+def test_a_checkpoint_that_comes_into_memory_and_settings_are_told_once(tmp_path: Path) -> None:
+    with extended(tmp_path, TOLD, takes_jobs=False) as app:
+        for _ in range(2):
+            with app.checkpoints.use("pocket"):
+                pass
+        app.settings.change(image_quality=77)
+        app.close()
+        folder = app.owns("mine").folder
+        assert (folder / "loaded.txt").read_text() == "pocket pocket True\n"
+        assert (folder / "settings.txt").read_text() == "90 77"
+
+
+def test_upscalers_are_in_the_lists_of_both_interfaces(upscaling: App) -> None:
+    with TestClient(build(upscaling, Access.for_flags()), base_url="http://localhost:7860") as client:
+        rows = {row["name"]: row for row in client.get("/sdapi/v1/upscalers").json()}
+        assert rows["Mirror"] == {"name": "Mirror", "model_name": None, "model_path": None, "model_url": None, "scale": 4}
+        image = noise(8, 8)
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        asked = {"image": base64.b64encode(file.getvalue()).decode(), "upscaler_1": "Mirror", "upscaling_resize": 2}
+        answer = client.post("/sdapi/v1/extra-single-image", json=asked)
+    made = Image.open(io.BytesIO(base64.b64decode(answer.json()["image"])))
+    assert (np.array(made) == np.array(image.resize((16, 16), 0).transpose(0))).all()

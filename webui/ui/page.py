@@ -23,7 +23,7 @@ from webui.workspace.app import App
 
 SCRIPTS = (
     "app.js", "follow.js", "pictures.js", "events.js", "compare.js", "stage.js", "queue.js", "extensions.js",
-    installing.SCRIPT, "checkpoints.js",
+    "extension_settings.js", installing.SCRIPT, "checkpoints.js",
     *painter.SCRIPTS,
     "board.js", "folder.js", "send.js", "take.js", "examples.js", "option_lines.js", "own_box.js", "own_options.js", "chosen.js",
     "panels.js", *turbo.SCRIPTS,

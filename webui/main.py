@@ -13,13 +13,14 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from webui import __version__
-from webui.contract.errors import StartError, WebUIError
+from webui.contract.errors import PluginError, StartError, WebUIError
 from webui.flags import COMMANDS, Flags, parse
 from webui.workspace.commands import remember, remembered
 from webui.workspace.paths import Paths
@@ -363,13 +364,21 @@ def run_extensions(flags: Flags) -> int:
     from webui.workspace.installs import installer_of
     from webui.workspace.own import Owns
 
+    def tries(parts: Parts, name: str) -> Iterator[PluginError]:
+        found = [faults(parts, name, SD1), added.faults(parts, name), added_command.faults(parts, name)]
+        if name in map(parts.tabs.owner, parts.tabs.names()) or name in map(parts.panels.owner, parts.panels.names()):
+            from webui.ui import trial  # brings Gradio, which takes a second
+
+            found.append(trial.faults(parts, name))
+        return chain.from_iterable(found)
+
     paths = paths_of(flags)
     program = Program(
         folders=paths.extensions,
         constraints=paths.constraints,
         find=lambda: find_parts(paths, not flags.disable_all_extensions),
         built_in=built_in,
-        tries=lambda parts, name: [*faults(parts, name, SD1), *added.faults(parts, name), *added_command.faults(parts, name)],
+        tries=tries,
         own=lambda parts: Owns(paths.state / "extensions", parts),
         installer=lambda: installer_of(paths, tuple(name for name, _ in built_in()[1].list_name_plugin())),
     )

@@ -29,7 +29,7 @@ class Checked:
 
 
 Try = Callable[[Parts, str], Iterable[PluginError]]
-"""(parts, name of an extension) -> what is wrong with its parts as soon as they are called."""
+"""(parts, name of an extension) -> what is wrong with its parts, which are called as the answer is gone through."""
 
 
 def check(place: Path, parts: Parts, plugins: pluggy.PluginManager, pins: Mapping[str, str], tries: Try, own: MakeOwn) -> Checked:
@@ -67,7 +67,8 @@ def check(place: Path, parts: Parts, plugins: pluggy.PluginManager, pins: Mappin
 
 
 def _tried(name: str, parts: Parts, tries: Try) -> list[PluginError]:
-    attempt = Attempt(f"trial of {name}", lambda: list(tries(parts, name)))
+    found = tries(parts, name)  # what the program itself imports for that is no time of the extension's
+    attempt = Attempt(f"trial of {name}", lambda: list(found))
     if not attempt.is_over(LIMIT):
         attempt.abandon()
         return [PluginError(f"{name} had not come to an end after {LIMIT:g} seconds when its parts were tried.")]

@@ -83,7 +83,7 @@ def panel_groups(tab: str, app: App, box: Any, late: Mapping[str, Problem] | Non
             if part.name in gone:
                 gone[part.name].show()
                 continue
-            made = _built(part, owner, app, tab, around, components, limit)
+            made = panel_of(part, owner, app, tab, around, components, limit)
             components |= made.answer or {}
             if made.problem is not None:
                 made.problem.show()
@@ -93,15 +93,17 @@ def panel_groups(tab: str, app: App, box: Any, late: Mapping[str, Problem] | Non
     return panels
 
 
-def _built(
+def panel_of(
     part: PanelPart,
     owner: str,
     app: App,
     tab: str,
     around: Surroundings,
     taken: Mapping[tuple[str, str], Any],
-    limit: float,
+    limit: float = LIMIT,
 ) -> Built[dict[tuple[str, str], Any]]:
+    """One panel in the open place: its components by extension and field. `taken` are those of the panels before it."""
+
     def build() -> dict[tuple[str, str], Any]:
         answer = part.function(app, tab)
         fields = _fields(answer)

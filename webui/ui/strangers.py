@@ -36,8 +36,10 @@ class Problem:
     """What went wrong."""
 
     words: str
+    """One sentence."""
     details: str = ""
     is_late: bool = False
+    error: BaseException | None = None
 
     def show(self) -> None:
         """In the open place of the page."""
@@ -49,7 +51,7 @@ class Problem:
         )
         html(
             f'<div class="extension broken" role="note"><p class="problem">{icons.svg("alert")}'
-            f"<span>{escape(self.words)}</span></p>{trace}</div>"
+            f"<span>{escape(self.words)} Everything else works.</span></p>{trace}</div>"
         )
 
 
@@ -136,14 +138,14 @@ def _checked(build: Callable[[], T], before: _Before) -> T:
 
 def _problem(owner: str, what: str, error: BaseException | None, details: str) -> Problem:
     if isinstance(error, WebUIError):
-        return Problem(f"The {what} of the extension {owner} cannot be shown: {error} Everything else works.")
+        return Problem(f"The {what} of the extension {owner} cannot be shown: {error}", error=error)
     told = f"{type(error).__name__}: {error}"
     shown = told if len(told) <= LETTERS else f"{told[:LETTERS]} …"
-    return Problem(f"The extension {owner} failed in its {what} ({shown}). Everything else works.", details)
+    return Problem(f"The extension {owner} failed in its {what} ({shown}).", details, error=error)
 
 
 def _late(owner: str, what: str, limit: float) -> Problem:
-    words = f"The {what} of the extension {owner} was not there after {limit:g} seconds. Everything else works."
+    words = f"The {what} of the extension {owner} was not there after {limit:g} seconds."
     return Problem(words, is_late=True)
 
 

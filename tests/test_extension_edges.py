@@ -22,6 +22,7 @@ from webui.api.access import Access
 from webui.api.server import build
 from webui.contract.errors import PluginError, UnknownNameError
 from webui.contract.request import EnlargeRequest, GenerationRequest
+from webui.main import main
 from webui.testing import program
 from webui.workspace import readers
 from webui.workspace.app import App
@@ -299,3 +300,24 @@ def test_upscalers_are_in_the_lists_of_both_interfaces(upscaling: App) -> None:
         answer = client.post("/sdapi/v1/extra-single-image", json=asked)
     made = Image.open(io.BytesIO(base64.b64decode(answer.json()["image"])))
     assert (np.array(made) == np.array(image.resize((16, 16), 0).transpose(0))).all()
+
+
+def test_the_command_line_enlarges_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    extension(tmp_path, "mine", HEAD + UPSCALERS)
+    image = noise(9, 5)
+    image.save(tmp_path / "small.png")
+    words = [
+        "--data-dir",
+        str(tmp_path),
+        "--cpu",
+        "upscale",
+        str(tmp_path / "small.png"),
+        "--scale",
+        "2",
+        "-o",
+        str(tmp_path / "large.png"),
+    ]
+    assert main([*words, "--upscaler", "twice"]) == 0
+    assert (np.array(Image.open(tmp_path / "large.png")) == np.array(image).repeat(2, 0).repeat(2, 1)).all()
+    assert main([*words, "--upscaler", "Raises"]) == 2
+    assert "The extension mine failed in its upscaler 'Raises'" in capsys.readouterr().err

@@ -206,7 +206,7 @@ def test_another_thread_goes_on_with_its_own_attention(model: Model) -> None:
 
     def ask() -> None:
         with torch.inference_mode():
-            place(torch.zeros(1, 4, width))
+            place(torch.zeros(1, 4, width, dtype=model.dtype))
 
     with attending(model.unet, {name: marked}):
         other = threading.Thread(target=ask, name="other")

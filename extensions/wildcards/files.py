@@ -16,7 +16,7 @@ _NAME = re.compile(r"[\w\-. ]{1,80}(/[\w\-. ]{1,80}){0,7}")
 
 
 class Shelf:
-    """Finds, reads and writes them.
+    """Finds, reads and writes them; what it has read once, it knows. Make one for each job or question.
 
     Args:
         own: the user's folder; only there is something written.
@@ -25,16 +25,20 @@ class Shelf:
 
     def __init__(self, own: Path, *others: Path) -> None:
         self.own, self.others = own, others
+        self._known: dict[str, Path] | None = None
+        self._lines: dict[str, Sequence[str] | None] = {}
 
     def names(self) -> list[str]:
         return sorted(self._found())
 
     def lines(self, name: str) -> Sequence[str] | None:
         """The choices of a file, or of all files whose names fit a pattern like animals/*; None: there is none."""
-        found = {key.casefold(): path for key, path in self._found().items()}
         name = name.casefold()
-        names = sorted(fnmatch.filter(found, name)) if "*" in name else [name] if name in found else []
-        return [line for each in names for line in _choices(_text(found[each]))] if names else None
+        if name not in self._lines:
+            found = {key.casefold(): path for key, path in self._found().items()}
+            names = sorted(fnmatch.filter(found, name)) if "*" in name else [name] if name in found else []
+            self._lines[name] = [line for each in names for line in _choices(_text(found[each]))] if names else None
+        return self._lines[name]
 
     def text(self, name: str) -> str:
         """A file as it is written. Raises FieldError: there is none."""
@@ -59,12 +63,18 @@ class Shelf:
         beside = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
         beside.write_bytes(data)
         os.replace(beside, place)
+        self._forget()
 
     def delete(self, name: str) -> None:
         """Take away a file of the user's. Raises FieldError: there is none."""
         if not self.is_own(name):
             raise FieldError("name", f"{name[:80]!r} is none of your own wildcards, so it stays.")
         self._place(name).unlink()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._known = None
+        self._lines.clear()
 
     def _place(self, name: str) -> Path:
         if not _NAME.fullmatch(name) or any(part.startswith(".") or part.strip() != part for part in name.split("/")):
@@ -73,10 +83,11 @@ class Shelf:
         return self.own / f"{name}.txt"
 
     def _found(self) -> dict[str, Path]:
-        found = dict[str, Path]()
-        for folder in reversed((self.own, *self.others)):
-            found |= {path.relative_to(folder).with_suffix("").as_posix(): path for path in _files(folder)}
-        return found
+        if self._known is None:
+            self._known = {}
+            for folder in reversed((self.own, *self.others)):
+                self._known |= {path.relative_to(folder).with_suffix("").as_posix(): path for path in _files(folder)}
+        return self._known
 
 
 def _files(folder: Path) -> Iterator[Path]:

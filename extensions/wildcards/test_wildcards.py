@@ -194,10 +194,14 @@ def test_those_who_may_only_look_change_nothing(app, folder):
 
 
 def test_the_command(app, capsys):
-    assert run("wildcards", ["expand", "a {red|green} cube", "--seed", "7", "--count", "3"], app.parts.commands, lambda: app) == 0
+    def typed(*words):
+        with program(HERE) as opened:  # the command closes the program that it was given
+            return run("wildcards", words, opened.parts.commands, lambda: opened)
+
+    assert typed("expand", "a {red|green} cube", "--seed", "7", "--count", "3") == 0
     assert capsys.readouterr().out.splitlines() == prompts(app, "a {red|green} cube", 3)
-    assert run("wildcards", ["expand", "__nope__", "--count", "1"], app.parts.commands, lambda: app) == 1
-    assert run("wildcards", ["list"], app.parts.commands, lambda: app) == 0
+    assert typed("expand", "__nope__", "--count", "1") == 1
+    assert typed("list") == 0
     assert "__animals/cats__  3 lines" in capsys.readouterr().out
 
 
@@ -209,3 +213,12 @@ def test_the_tab_is_built_and_what_it_shows_is_what_is_drawn(app):
     boxes = {block.label: block for block in page.blocks.values() if getattr(block, "label", None)}
     assert "colour" in [name for name, _ in boxes["Wildcard"].choices]
     assert boxes["What five pictures would be drawn from"].value.splitlines() == expanded(app, boxes["Try a prompt"].value, 5)
+
+
+def test_jobs_with_and_without_them_are_drawn_side_by_side(app):
+    app.settings.change(share_steps=True)
+    asked = [replace(ASKED, prompt=prompt, batch_count=2, steps=4) for prompt in ("a red cube", "a {red|green|blue} cube")]
+    jobs = [app.queue.wait(id, 120) for id in [app.queue.submit(request).id for request in asked]]
+    for job, request in zip(jobs, asked, strict=True):
+        texts = [one.infotext.splitlines()[0] for one in app.generate(request)]
+        assert job.state == "finished" and [image.infotext.splitlines()[0] for image in job.images] == texts

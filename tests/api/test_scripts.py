@@ -67,6 +67,7 @@ def test_what_is_wrong_is_a_sentence_and_queues_nothing(wrong: dict[str, Any], w
     before = len(app.queue.jobs())
     answer = client.post("/api/v1/jobs", json=ASKED | wrong)
     assert answer.status_code == 422 and words in answer.json()["detail"]
+    assert answer.json()["field"] == ("script" if wrong == {"script": "Sum seeds"} else "script_options")
     assert len(app.queue.jobs()) == before
 
 

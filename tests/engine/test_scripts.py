@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from PIL import Image
 
 from webui.checkpoints.families import SD1
-from webui.contract import infotext
+from webui.contract import PartOf, infotext
 from webui.contract.errors import FieldError, Interrupted, PluginError, RequestError, UnknownNameError
 from webui.contract.more_parts import ScriptPart
 from webui.contract.request import GenerationRequest
@@ -158,7 +158,7 @@ def test_what_a_script_is_asked_is_checked_before_it_is_queued(program: App, off
     made = prepared(program, replace(QUICK, script="TWO", seed=-1))
     assert made.pictures == 3 and made.request.script == "two" and made.request.script_options == {"apart": 10}
     assert made.request.seed >= 0
-    with pytest.raises(UnknownNameError, match=r"No script is called 'twu'\. Did you mean 'two'\?"):
+    with pytest.raises(FieldError, match=r"No script is called 'twu'\. Did you mean 'two'\?"):
         prepared(program, replace(QUICK, script="twu"))
     with pytest.raises(FieldError, match=r"Option 'apart' of two cannot be 'far'\. It can be a whole number\."):
         prepared(program, replace(QUICK, script="two", script_options={"apart": "far"}))
@@ -391,3 +391,21 @@ def test_webui_extensions_check_runs_them_on_grey_pictures(
     offer("tried", function, **more)
     found = [str(fault) for fault in faults(program.parts, "theirs", SD1)]
     assert len(found) == bool(words) and words in " ".join(found)
+
+
+def test_an_option_that_names_a_part_is_that_part_and_stands_in_the_infotext_by_its_name(
+    program: App, offer: Callable[..., None]
+) -> None:
+    got = []
+
+    def by_name(request: GenerationRequest, *, walks: Annotated[Any, PartOf("samplers")] = None) -> Iterator[Any]:
+        got.append(walks)
+        yield Image.new("RGB", (8, 8))
+
+    offer("by name", by_name, count=lambda request, walks: 1 if callable(walks) else 0)
+    asked = replace(QUICK, script="by name", script_options={"walks": "euler"})
+    ((_, picture),) = drawn(program, asked)
+    assert got == [program.parts.samplers["Euler"].function] and '\\"walks\\": \\"Euler\\"' in picture.infotext
+    assert prepared(program, asked).pictures == 1 and prepared(program, replace(asked, script_options={})).pictures == 0
+    with pytest.raises(FieldError, match="No sampler is called 'eular'"):
+        prepared(program, replace(asked, script_options={"walks": "eular"}))

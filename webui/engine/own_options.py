@@ -88,14 +88,15 @@ def of_script(name: str, given: Mapping[str, Any], references: References) -> tu
     """The script's name as it is registered, and its options, as of_chosen.
 
     Raises:
-        UnknownNameError: no script is called so.
-        FieldError: as of_chosen; or there are options, and no script.
+        FieldError: no script is called so; as of_chosen; or there are options, and no script.
     """
     if not name:
         if given:
             raise FieldError("script_options", "There are options of a script, but no script is named. Name it in script.")
         return "", {}
     registry = references.parts.scripts
+    if name not in registry:
+        raise FieldError("script", str(UnknownNameError(registry.kind, name, registry.names())))
     part = registry[name]
     values = _filled(part, given, registry, "script_options")
     options = {option.name: option for option in options_of(part.function)}

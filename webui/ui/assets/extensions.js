@@ -49,6 +49,7 @@
     part(row, 'details').textContent = extension.details;
     part(row, 'trace').hidden = !extension.details;
     part(row, 'facts').replaceChildren(...facts(extension));
+    LW.extensionSettings.draw(row, extension, number);
     part(row, 'note').id = `extension_${number}_note`;
     const b = part(row, 'switch');
     b.setAttribute('aria-labelledby', `extension_${number}`);
@@ -61,6 +62,7 @@
     const b = part(row, 'switch'), note = part(row, 'note');
     b.setAttribute('aria-checked', extension.enabled);
     b.disabled = !extension.can_switch;
+    LW.extensionSettings.fill(row, extension);
     note.classList.toggle('bad', Boolean(problem));
     if (note.textContent !== (problem || extension.note)) note.textContent = problem || extension.note;
   }
@@ -69,7 +71,7 @@
   function draw(extensions) {
     const groups = Object.keys(TITLES).map(state => [state, extensions.filter(extension => stateOf(extension) === state)]);
     const found = groups.flatMap(([, mine]) => mine);
-    const what = rows => JSON.stringify(rows.map(({ enabled, note, can_switch, ...rest }) => rest));
+    const what = rows => JSON.stringify(rows.map(({ enabled, note, can_switch, values, troubles, ...rest }) => rest));
     const isSame = rowOf(0) && what(found) === what(shown);
     shown = found;
     if (isSame) return shown.forEach((extension, number) => fill(rowOf(number), extension));

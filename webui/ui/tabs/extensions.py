@@ -21,7 +21,10 @@ ROW = f"""
   <details data-part="trace"><summary>Details</summary>
     <pre tabindex="0" role="group" aria-label="Traceback" data-part="details"></pre>
     {button("Copy", "copy", data_do="copytrace")}</details>
+  <ul class="extension-troubles" data-part="troubles"></ul>
   <dl class="facts" data-part="facts"></dl>
+  <details data-part="settings"><summary>Settings</summary><div data-part="form"></div>
+    <p class="extension-note" role="status" data-part="saved"></p></details>
   <p class="extension-note" role="status" data-part="note"></p>
   <p class="extension-note" role="status" data-part="installed"></p>
   <div class="install-tools" data-part="tools" hidden></div></div>

@@ -223,6 +223,20 @@ def test_twenty_failures_leave_memory_as_it_was(app: App) -> None:
     assert drawn(app).notes == ()
 
 
+def test_fifty_jobs_with_hires_fix_leave_memory_as_it_was(app: App) -> None:
+    """AUTOMATIC1111/stable-diffusion-webui#13871: memory grew from picture to picture, until none fitted."""
+    import psutil
+
+    process = psutil.Process()
+    request = replace(ASKED, width=64, height=64, hires_scale=2.0, hires_upscaler="Lanczos", hires_steps=1, hires_strength=0.5)
+    for _ in range(5):
+        drawn(app, request)
+    before = process.memory_info().rss
+    for _ in range(50):
+        drawn(app, request)
+    assert process.memory_info().rss <= before * 1.02
+
+
 # ---------------------------------------------------------------- rows
 
 

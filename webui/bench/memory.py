@@ -85,7 +85,7 @@ LARGE = (
     Case(FILE, 768, 768, part="network"),
     Case(FILE, 512, 512, part="decoder", is_last=True),
     Case(FILE, 768, 768, part="decoder"),
-    Case(FILE, 1024, 1024, part="decoder", tile=256),
+    Case(FILE, 512, 512, part="decoder", tile=256),
 )
 CARD = (
     Case(FILE, 512, 512, dtype="float16"),

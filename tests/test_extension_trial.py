@@ -69,6 +69,51 @@ def test_what_is_wrong_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert says in capsys.readouterr().out
 
 
+CONDITIONS = """
+import torch
+from dataclasses import replace
+from webui.checkpoints.families import POCKET
+from webui.contract import hookimpl
+from webui.contract.parts import Conditioning
+
+@hookimpl
+def register_conditioners(register):
+    register("mine", mine, on_request={on_request})
+
+def mine(request, model, negative, inputs):
+    return {answer}
+"""
+ROW = """
+@hookimpl
+def register_families(register):
+    register(replace(POCKET, name="mine", label="Mine", hints=("mine",), conditioners=("mine",), aliases=()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "on_request", "says"),
+    [
+        ("1 / 0", False, "The extension mine failed in its conditioner 'mine' (ZeroDivisionError"),
+        ("None", False, "The conditioner 'mine' of mine answered no Conditioning."),
+        ("Conditioning()", False, "What the conditioners of the family 'mine' make has no crossattn, which the network needs."),
+        ("Conditioning(torch.zeros(1, 3, 7))", False, "has crossattn of (1, 3, 7), where (1, any, 96) is due."),
+        ("Conditioning(torch.full((1, 3, 96), torch.nan))", False, "has numbers in crossattn that are none."),
+        ("Conditioning(torch.rand(1, 3, 96))", False, "has another crossattn each time, so no picture could be made again."),
+        ("1 / 0", True, "The extension mine failed in its conditioner 'mine' (ZeroDivisionError"),
+        ("Conditioning(torch.zeros(1, 2, 7))", True, "makes crossattn of (1, 2, 7), where (1, any, 96) is due."),
+        ("Conditioning(torch.zeros(1, 2, 96))", True, ""),
+        ("Conditioning(torch.zeros(1, 3, 96))", False, ""),
+    ],
+)
+def test_conditioners_are_asked_beside_the_pocket(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: str, on_request: bool, says: str
+) -> None:
+    extension(tmp_path, "mine", CONDITIONS.format(answer=answer, on_request=on_request) + ("" if on_request else ROW))
+    code = main(["extensions", "check", str(tmp_path / "extensions" / "mine"), "--data-dir", str(tmp_path)])
+    told = capsys.readouterr().out
+    assert code == bool(says) and (says or "mine 1.0 is all right") in told, told
+
+
 def test_all_of_a_row_is_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     extension(tmp_path, "mine", family("sampler='Eular', prediction='x0', native_size=-1"))
     assert main(["extensions", "check", str(tmp_path / "extensions" / "mine"), "--data-dir", str(tmp_path)]) == 1
@@ -76,8 +121,10 @@ def test_all_of_a_row_is_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_row_may_name_what_the_same_extension_offers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = family("conditioners=('words',), schedule='Automatic'") + (
-        "\n@hookimpl\ndef register_conditioners(register):\n    register('words', lambda request, model, negative, inputs: 0)\n"
+    code = (
+        "from webui.engine.conditioners.text import text\n"
+        + family("conditioners=('words',), schedule='Automatic'")
+        + ("\n@hookimpl\ndef register_conditioners(register):\n    register('words', text)\n")
     )
     extension(tmp_path, "mine", code)
     assert main(["extensions", "check", str(tmp_path / "extensions" / "mine"), "--data-dir", str(tmp_path)]) == 0

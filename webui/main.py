@@ -14,6 +14,7 @@ import threading
 import time
 import webbrowser
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pluggy import PluginManager
 
     from webui.api.access import Access
+    from webui.checkpoints.model import Model
     from webui.contract.parts import Parts
     from webui.plugins import Extension
     from webui.workspace.app import App
@@ -354,18 +356,33 @@ def run_list(flags: Flags) -> int:
     return 0
 
 
+@contextmanager
+def pocket(paths: Paths, parts: Parts) -> Iterator[Model]:
+    """The checkpoint that comes with the program, on the processor. Raises CheckpointError."""
+    from webui.workspace.app import open_app
+
+    app = open_app(paths, parts, cpu_only=True, takes_jobs=False)
+    try:
+        with app.checkpoints.use("pocket") as model:
+            yield model
+    finally:
+        app.close()
+
+
 def run_extensions(flags: Flags) -> int:
     """webui extensions [list | new NAME | check PATH | install SOURCE | update, rollback, remove NAME | lock]."""
     from webui import added_command
     from webui.api import added
     from webui.checkpoints.families import SD1
     from webui.engine.trial import faults
+    from webui.engine.trial_conditioners import conditioner_faults
     from webui.plugins.command import Program, run
     from webui.workspace.installs import installer_of
     from webui.workspace.own import Owns
 
     def tries(parts: Parts, name: str) -> Iterator[PluginError]:
         found = [faults(parts, name, SD1), added.faults(parts, name), added_command.faults(parts, name)]
+        found.append(conditioner_faults(parts, name, lambda: pocket(paths, parts)))
         if name in map(parts.tabs.owner, parts.tabs.names()) or name in map(parts.panels.owner, parts.panels.names()):
             from webui.ui import trial  # brings Gradio, which takes a second
 

@@ -14,8 +14,11 @@ from webui.contract.errors import PluginError, StartError
 from webui.contract.parts import Parts
 from webui.plugins.containing import Attempt
 from webui.plugins.extension import KEYS, MANIFEST, Extension, problems_of, values_of
-from webui.plugins.loading import LIMIT, MakeOwn, look_over
+from webui.plugins.loading import MakeOwn, look_over
 from webui.plugins.requirements import requirement_problem
+
+LIMIT = 30.0
+"""Seconds that its parts may take when they are tried; a checkpoint may be opened for it."""
 
 
 @dataclass(frozen=True)

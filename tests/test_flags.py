@@ -192,6 +192,9 @@ def test_generate_takes_pictures_boxes_and_sizes(tmp_path):
         "noise_level": 20,
     }  # fmt: skip
     assert parse(["generate", "--boxes", '[{"label": 3}]']).request == {"boxes": [{"label": 3}]}
+    script = parse(["generate", "--script", 'X/Y/Z: a plot:{"x_values": "1:{2}", "margin": 3}']).request
+    assert script == {"script": "X/Y/Z: a plot", "script_options": {"x_values": "1:{2}", "margin": 3}}
+    assert parse(["generate", "--script", "Wildcards"]).request == {"script": "Wildcards", "script_options": {}}
     flags = parse(["generate", "x", "--refiner", "r", "--refiner-switch-at", "0.8", "--second-prompt", "y"])
     assert flags.request == {"prompt": "x", "refiner": "r", "refiner_switch": 0.8, "second_prompt": "y"}
 
@@ -202,6 +205,7 @@ def test_generate_takes_pictures_boxes_and_sizes(tmp_path):
         (["--image", "/nowhere/in.png"], "--image /nowhere/in.png is not right: there is no such file or folder."),
         (["--original-size", "1024"], "--original-size 1024 is not right: it must be two numbers like 1024x768."),
         (["--boxes", "{}"], "--boxes {} is not right: there is no such file."),
+        (["--script", "a:{1}"], '--script a:{1} is not right: it must be named values in JSON, like {"push": 1.2}.'),
         (["--boxes", "[1,"], "--boxes [1, is not right: it must be a list in JSON, or a file that holds one."),
     ],
 )

@@ -19,6 +19,7 @@ from webui.contract.errors import FieldError, UnknownNameError
 from webui.contract.options import options_of
 from webui.contract.request import GenerationRequest
 from webui.engine import own_options
+from webui.main import main
 from webui.testing import program
 
 HERE = Path(__file__).parent
@@ -254,3 +255,24 @@ def test_every_suggested_field_is_known(app) -> None:
     assert x_field.suggestions
     axes = sys.modules["webui_extension_xyz_plot.axes"]
     assert set(x_field.suggestions) <= set(axes.names())
+
+
+def test_on_the_command_line_all_pictures_are_written(tmp_path, capsys):
+    words = ["a red cube", "--checkpoint", "pocket", "--seed", "7", "--width", "64", "--height", "64", "--cpu"]
+    options = json.dumps({"x_field": "Steps", "x_values": "1, 2", "grid": "without labels"})
+    asked = [
+        "generate",
+        *words,
+        "--script",
+        f"x/y/z plot: {options}",
+        "-o",
+        str(tmp_path / "a.png"),
+        "--data-dir",
+        str(tmp_path / "data"),
+    ]
+    assert main(asked) == 0
+    names = [Path(line).name for line in capsys.readouterr().out.split()]
+    assert names == ["a-1.png", "a-2.png", "a-3.png"]
+    assert [Image.open(tmp_path / name).size for name in names] == [(64, 64), (64, 64), (128, 64)]
+    assert main([*asked[: asked.index("--script")], "--script", "x/y/z plod", "--data-dir", str(tmp_path / "data")]) == 2
+    assert "No script is called 'x/y/z plod'. Did you mean 'X/Y/Z plot'?" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from webui.checkpoints.files import SUFFIXES
@@ -70,7 +70,6 @@ class Place:
     folder: Path
     """Like models/ where is_models, else one of checkpoints alone."""
     is_models: bool = False
-    label: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:
@@ -89,10 +88,6 @@ class Place:
             for name in LAYOUT["Stable-diffusion"]:
                 found += checkpoints_in(home / name)
         return found
-
-    def watched(self) -> list[Path]:
-        """The folders in which something may appear."""
-        return [self.folder] if self.folder.is_dir() else []
 
 
 def folders_of(kind: str, models: Sequence[Path], extra: Sequence[Path] = ()) -> list[Path]:

@@ -111,7 +111,7 @@ def fitting(work: Work, model: Model, checkpoints: Checkpoints) -> tuple[Way, st
     if need(work, chosen) > room and checkpoints.take_turns(model):
         room = memory.room(checkpoints.device) - max(map(_weight, model.networks))
         chosen = choose(work, room)
-    why = f"it would need {needed / 1e9:.1f} GB, and {max(room, 0) / 1e9:.1f} GB are free"
+    why = f"it would need {_shown(needed)}, and {_shown(max(room, 0))} are free"
     return chosen, note(work, chosen, why)
 
 
@@ -144,9 +144,13 @@ def require(work: Work, room: int, size: Size) -> None:
     fits = _largest(work, room, size)
     ways = [f"Try {fits[0]} x {fits[1]}" if fits else "Close other programs", *(["a smaller batch"] if work.batch > 1 else [])]
     raise MemoryLimitError(
-        f"Not enough memory for {size[0]} x {size[1]}: it needs {needed / 1e9:.1f} GB, {max(room, 0) / 1e9:.1f} GB are free. "
+        f"Not enough memory for {size[0]} x {size[1]}: it needs {_shown(needed)}, {_shown(max(room, 0))} are free. "
         f"{', or '.join(ways)}."
     )
+
+
+def _shown(bytes_: int) -> str:
+    return f"{bytes_ / 1e9:.1f} GB" if bytes_ >= 1e9 else f"{bytes_ / 1e6:.0f} MB"
 
 
 def _largest(work: Work, room: int, size: Size) -> Size | None:

@@ -64,7 +64,7 @@ def _full_size(folder: Path, name: str, shapes: full_size.Shapes, rounds: int) -
         for side, seconds in took.items():
             seconds.append(_in_child(folder, side)["seconds"])
     ours, theirs = (statistics.median(took[side]) for side in ("ours", "theirs"))
-    both = _in_child(folder, "both")
+    both = {name: statistics.median(values) for name, values in _many_children(folder, "both", rounds).items()}
     rows = [
         Row("swap", f"{name} in float16, first load: ours / load_file and one copy", ours / theirs, at_most=1.3),
         Row("swap", f"  ours, of {both['bytes'] / 1e9:.2f} GB", ours, "CPU s"),
@@ -76,6 +76,11 @@ def _full_size(folder: Path, name: str, shapes: full_size.Shapes, rounds: int) -
     if both["peak"]:
         rows.append(Row("swap", "  most memory while the second is read / bytes of both", both["peak"], at_most=1.1))
     return rows
+
+
+def _many_children(folder: Path, side: str, rounds: int) -> dict[str, list[float]]:
+    told = [_in_child(folder, side) for _ in range(rounds)]
+    return {name: [one[name] for one in told] for name in told[0]}
 
 
 def _in_child(folder: Path, side: str) -> dict[str, float]:

@@ -6,8 +6,9 @@ Nothing is initialised at random, nothing is loaded with gaps, and no network ad
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,19 @@ from webui.contract.parts import Family
 from webui.contract.result import CheckpointName
 
 _log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage is looked for while the block runs, which makes thousands of objects that stay: a look at all that there is
+    takes longer than building the networks, and can come later."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def load(path: Path, identity: Identity, title: str, name: CheckpointName, shelf: Shelf | None = None) -> Model:

@@ -20,7 +20,7 @@ from webui.checkpoints import memory
 from webui.checkpoints.arithmetic import Arithmetic, choose
 from webui.checkpoints.catalog import Catalog, Entry
 from webui.checkpoints.download import Shelf
-from webui.checkpoints.load import files_of, has_changed, load, stamp
+from webui.checkpoints.load import files_of, has_changed, load, stamp, uncollected
 from webui.checkpoints.model import Model
 from webui.checkpoints.offloading import Wish
 from webui.checkpoints.placing import AbandonedError, never, place, slots_of
@@ -431,6 +431,7 @@ class Checkpoints:
                 raise CheckpointReadError(f"{entry.path.name} is gone. Choose another checkpoint.") from None
         return entry
 
+    @uncollected()
     def _read(self, entry: Entry, is_unwanted: Callable[[], bool]) -> Loaded:
         identity = entry.identity
         if entry.error or identity is None:

@@ -173,6 +173,7 @@ class Room:
 
     def __init__(self, size: int, device: torch.device = HOST, is_locked: bool = False) -> None:
         if device.type == "cpu":
+            # no pages of 2 MB (madvise): a quarter of the time where memory is free, ten times as much where it holds files
             flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE if hasattr(mmap, "MAP_POPULATE") else None
             pages = _Pages(-1, max(size, 1)) if flags is None else _Pages(-1, max(size, 1), flags=flags)
             self.bytes = torch.frombuffer(pages, dtype=torch.uint8)

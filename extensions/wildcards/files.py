@@ -6,10 +6,12 @@ import fnmatch
 import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from webui.contract.errors import FieldError
+
+from .grammar import Choices, choices_of
 
 MOST_BYTES = 10 * 2**20
 _NAME = re.compile(r"[\w\-. ]{1,80}(/[\w\-. ]{1,80}){0,7}")
@@ -26,18 +28,19 @@ class Shelf:
     def __init__(self, own: Path, *others: Path) -> None:
         self.own, self.others = own, others
         self._known: dict[str, Path] | None = None
-        self._lines: dict[str, Sequence[str] | None] = {}
+        self._lines: dict[str, Choices | None] = {}
 
     def names(self) -> list[str]:
         return sorted(self._found())
 
-    def lines(self, name: str) -> Sequence[str] | None:
+    def lines(self, name: str) -> Choices | None:
         """The choices of a file, or of all files whose names fit a pattern like animals/*; None: there is none."""
         name = name.casefold()
         if name not in self._lines:
             found = {key.casefold(): path for key, path in self._found().items()}
             names = sorted(fnmatch.filter(found, name)) if "*" in name else [name] if name in found else []
-            self._lines[name] = [line for each in names for line in _choices(_text(found[each]))] if names else None
+            lines = (line for each in names for line in _choices(_text(found[each])))
+            self._lines[name] = choices_of(lines) if names else None
         return self._lines[name]
 
     def text(self, name: str) -> str:

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from bisect import bisect
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from webui.contract.errors import FieldError
 
@@ -26,13 +28,48 @@ LONGEST = 100_000
 NAME = re.compile(r"__(?!_)([\w\-./ *]{1,200}?)__")
 _WEIGHT = re.compile(r"\s*(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})::")
 _MANY = re.compile(r"\s*(\d{1,3})?\s*(-)?\s*(\d{1,3})?\s*\$\$")
-Lookup = Callable[[str], Sequence[str] | None]
+NESTED = 20
+"""Braces within braces."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What one of is taken, and how likely each is."""
+
+    texts: Sequence[str]
+    sums: Sequence[float]
+    """Of the weights up to each of them."""
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def at(self, share: float) -> str:
+        """Args: share: 0 to 1."""
+        return self.texts[min(bisect(self.sums, share * self.sums[-1]), len(self.texts) - 1)]
+
+
+def choices_of(lines: Iterable[str]) -> Choices:
+    weighed = [_weighed(line) for line in lines]
+    return Choices([text for _, text in weighed], list(accumulate(weight for weight, _ in weighed)))
+
+
+Lookup = Callable[[str], Choices | None]
 """Name of a wildcard -> its lines; None: nobody knows it."""
 
 
 def has_mark(text: str) -> bool:
     """Whether there is anything to choose."""
-    return bool(NAME.search(text)) or ("{" in text and ("|" in text or "$$" in text) and _first_group(text) is not None)
+    if NAME.search(text):
+        return True
+    opened: list[bool] = []  # for each brace that is open, whether there was a choice in it
+    for i, letter in _unescaped(text):
+        if letter == "{":
+            opened.append(False)
+        elif letter == "}" and opened and opened.pop():
+            return True
+        elif opened and (letter == "|" or text[i : i + 2] == "$$"):
+            opened[-1] = True
+    return False
 
 
 @dataclass
@@ -51,19 +88,22 @@ class Chooser:
             FieldError: a file leads back to itself, or there is no end to it.
         """
         self._random, self._choices = random.Random(self.seed), 0
-        return self._text(text, ())
+        return self._text(text, (), 0)
 
-    def _text(self, text: str, within: tuple[str, ...]) -> str:
-        made, place = "", 0
+    def _text(self, text: str, within: tuple[str, ...], depth: int) -> str:
+        """Args: within: names of the files that it stands in. depth: braces around it."""
+        if depth > NESTED:
+            raise FieldError("prompt", f"The braces of this prompt nest more than {NESTED} deep.")
+        made, place, ends = "", 0, _pairs(text)
         while place < len(text):
             if text[place] == "\\":
                 made += text[place : place + 2]
                 place += 2
-            elif text[place] == "{" and (end := _end(text, place)) is not None:
-                made += self._group(text[place + 1 : end], within)
-                place = end + 1
+            elif place in ends:
+                made += self._group(text[place + 1 : ends[place]], within, depth + 1)
+                place = ends[place] + 1
             elif text[place] == "_" and (name := NAME.match(text, place)):
-                made += self._line(name, within)
+                made += self._line(name, within, depth)
                 place = name.end()
             else:
                 made += text[place]
@@ -72,12 +112,12 @@ class Chooser:
                 raise FieldError("prompt", f"The wildcards make a prompt of more than {LONGEST:,} letters.")
         return made
 
-    def _group(self, inside: str, within: tuple[str, ...]) -> str:
+    def _group(self, inside: str, within: tuple[str, ...], depth: int) -> str:
         """What stands between two braces."""
         many = _MANY.match(inside)
         options = _split(inside[many.end() :] if many else inside)
         if many is None and len(options) == 1:
-            return "{" + self._text(inside, within) + "}"
+            return "{" + self._text(inside, within, depth) + "}"
         separator, count = ", ", 1
         if many:
             low, is_range, high = many.groups()
@@ -87,30 +127,32 @@ class Chooser:
             if mark:
                 separator, options = first, [rest, *options[1:]]
             count = min(self._between(min(least, most), max(least, most)), len(options))
-        return separator.join(self._text(one, within).strip() for one in self._some(options, count))
+        return separator.join(self._text(one, within, depth).strip() for one in self._some(options, count))
 
-    def _line(self, name: re.Match[str], within: tuple[str, ...]) -> str:
+    def _line(self, name: re.Match[str], within: tuple[str, ...], depth: int) -> str:
         key = name[1].strip()
         lines = self.lookup(key)
         if lines is None:
             self.unknown += [key] if key not in self.unknown else []
             return name[0]
-        if not lines:
+        if not len(lines):
             return ""
         if key.casefold() in within or len(within) >= DEEPEST:
             path = " > ".join(f"__{one}__" for one in (*within, key.casefold()))
             raise FieldError("prompt", f"The wildcard __{key}__ leads back to itself: {path}. Change one of these files.")
-        (line,) = self._some(lines, 1)
-        return self._text(line, (*within, key.casefold()))
+        return self._text(lines.at(self._share()), (*within, key.casefold()), depth)
+
+    def _share(self) -> float:
+        self._choices += 1
+        if self._choices > MOST:
+            raise FieldError("prompt", f"The wildcards of this prompt need more than {MOST:,} choices.")
+        return self._random.random()
 
     def _some(self, options: Sequence[str], count: int) -> list[str]:
         """So many of them, none twice, each as likely as its weight says."""
         left, chosen = [_weighed(one) for one in options], list[str]()
         for _ in range(count):
-            self._choices += 1
-            if self._choices > MOST:
-                raise FieldError("prompt", f"The wildcards of this prompt need more than {MOST:,} choices.")
-            point = self._random.random() * sum(weight for weight, _ in left)
+            point = self._share() * sum(weight for weight, _ in left)
             index = 0
             while index < len(left) - 1 and point >= left[index][0]:
                 point -= left[index][0]
@@ -127,30 +169,26 @@ def _weighed(option: str) -> tuple[float, str]:
     return (float(found[1]), option[found.end() :]) if found else (1.0, option)
 
 
-def _first_group(text: str) -> int | None:
-    """Where the first braces with a choice begin; None: there are none."""
+def _unescaped(text: str) -> Iterator[tuple[int, str]]:
+    """The letters that stand behind no backslash, with their places."""
     place = 0
-    while (place := text.find("{", place)) >= 0:
-        end = _end(text, place) if text[place - 1 : place] != "\\" else None
-        if end is not None and (_MANY.match(text, place + 1) or len(_split(text[place + 1 : end])) > 1):
-            return place
+    while place < len(text):
+        if text[place] == "\\":
+            place += 2
+            continue
+        yield place, text[place]
         place += 1
-    return None
 
 
-def _end(text: str, place: int) -> int | None:
-    """Where the brace at that place is closed."""
-    depth, escaped = 0, False
-    for i in range(place, len(text)):
-        if escaped:
-            escaped = False
-        elif text[i] == "\\":
-            escaped = True
-        elif text[i] in "{}":
-            depth += 1 if text[i] == "{" else -1
-            if not depth:
-                return i
-    return None
+def _pairs(text: str) -> dict[int, int]:
+    """Where each brace that is closed begins and ends."""
+    opened, ends = list[int](), dict[int, int]()
+    for place, letter in _unescaped(text):
+        if letter == "{":
+            opened.append(place)
+        elif letter == "}" and opened:
+            ends[opened.pop()] = place
+    return ends
 
 
 def _split(inside: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +125,27 @@ def test_what_has_no_end_is_a_sentence_before_anything_is_queued(app, folder, fi
     with pytest.raises(FieldError) as told:
         app.queue.submit(replace(ASKED, prompt="__a__"))
     assert words in str(told.value) and len(app.queue.jobs()) == before
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("{" * 30_000 + "a|b" + "}" * 30_000, "nest more than 20 deep"),
+        ("{" * 99_000 + "a|b}", ""),
+        ("a|b}" * 24_000, ""),
+        ("{a|b}" * 11_000, "need more than 10,000 choices"),
+        ("__a" * 33_000, ""),
+    ],
+)
+def test_odd_prompts_are_quick_and_end_in_a_sentence(app, prompt, words):
+    chooser = sys.modules["webui_extension_wildcards.grammar"]
+    try:
+        chooser.has_mark(prompt)
+        chooser.Chooser(lambda _: None, "1").resolved(prompt)
+        said = ""
+    except FieldError as error:
+        said = str(error)
+    assert words in said and bool(words) == bool(said)
 
 
 def test_a_name_that_nobody_knows_stays_and_is_told(app):

@@ -38,7 +38,7 @@ ALIASES = {
 """Names that users of other programs know, beside a field's own."""
 SEARCH, ORDER, SIZE = "Prompt S/R", "Prompt order", "Size"
 _NUMBER = r"[+-]?(?:[0-9]{1,25}(?:\.[0-9]{0,25})?|\.[0-9]{1,25})"
-_RANGE = re.compile(rf"\s*({_NUMBER})\s*-\s*({_NUMBER})\s*(?:\(\s*({_NUMBER})\s*\)|\[\s*([0-9]{1, 9})\s*\])?\s*")
+_RANGE = re.compile(rf"\s*({_NUMBER})\s*-\s*({_NUMBER})\s*(?:\(\s*({_NUMBER})\s*\)|\[\s*([0-9]{{1,9}})\s*\])?\s*")
 _SCHEMA = TypeAdapter(GenerationRequest).json_schema()["properties"]
 
 

@@ -178,3 +178,20 @@ def test_nothing_is_wider_than_the_window(tab: Any, width: int) -> None:
     at = tab.locator("#checkpoint_details").bounding_box()
     assert at["x"] >= 0 and at["x"] + at["width"] <= width + 0.5
     assert tab.locator(".details-body").evaluate("body => body.scrollWidth <= body.clientWidth")
+
+
+def test_a_visitor_who_may_change_nothing_chooses_for_the_own_page_alone(server: Server, browser: Any) -> None:
+    with started(server.data, "--no-hashing", "--listen", "--no-login") as shared, visiting(shared, browser) as page:
+        page.locator("#tab_checkpoints-button").click()
+        one = card(page, "sub/apple")
+        one.wait_for()
+        assert one.get_by_role("button").count() == 2, "the name and Use"
+        assert page.get_by_role("button", name="Look again").count() == 0
+        one.get_by_role("button", name="Use").click()
+        page.wait_for_function("document.querySelector('#checkpoint input').value === 'sub/apple'")
+        one.locator('[data-state="in use"]').wait_for()
+        one.locator(".card-name").click()
+        details = page.locator("#checkpoint_details")
+        details.wait_for()
+        assert details.get_by_label("Notes").is_disabled() and details.get_by_role("button", name="Save").count() == 0
+    assert '"sub/apple"' not in (server.data / "settings.json").read_text()

@@ -14,6 +14,8 @@
     const told = await answer?.json().catch(() => null);
     return answer?.ok ? { told } : { problem: told?.detail ?? 'The program did not answer. Is it still running?' };
   }
+  /* whoever may change nothing has a choice of this page's own */
+  const own = told => told.can_change ? told : { ...told, chosen: one('#checkpoint input')?.value || told.chosen };
   const size = bytes => bytes >= 1e9 ? `${(bytes / 1e9).toFixed(bytes < 1e10 ? 2 : 1)} GB` : bytes >= 1e6 ? `${Math.round(bytes / 1e6)} MB` : `${Math.ceil(bytes / 1e3)} KB`;
   const held = title => memory.bars.flatMap(bar => bar.held).filter(one => one.title === title);
   const pinned = title => held(title).some(one => one.is_pinned) || rows.find(row => row.title === title)?.pinned;
@@ -167,7 +169,7 @@
     const turn = ++asked, [list, now] = await Promise.all([ask(PATH), ask(`${PATH}/memory`)]);
     if (turn !== asked || !root.isConnected) return;
     if (list.told && now.told) {
-      [rows, memory] = [list.told, now.told];
+      [rows, memory] = [list.told, own(now.told)];
       names.clear();
       for (const row of rows) names.set(row.name, (names.get(row.name) ?? 0) + 1);
       families();
@@ -179,7 +181,7 @@
   async function look() { /* at memory alone */
     if (!root?.isConnected) return;
     const { told } = await ask(`${PATH}/memory`);
-    if (told) { memory = told; bars(); draw(); }
+    if (told) { memory = own(told); bars(); draw(); }
     again();
   }
   const isSeen = () => root?.isConnected && !document.hidden && LW.tabName() === 'checkpoints';

@@ -10,8 +10,8 @@ import torch
 
 from webui.contract.errors import FieldError, Interrupted, MemoryLimitError, UnknownCheckpointError, UnknownNameError
 from webui.contract.request import LAST_SEED, GenerationRequest, request_from
-from webui.contract.result import GeneratedImage, Progress
-from webui.engine import plan
+from webui.contract.result import GeneratedImage, KeptImage, Progress
+from webui.engine import plan, scripts
 from webui.engine.generate import generate
 from webui.workspace.app import App
 
@@ -154,9 +154,11 @@ def test_running_out_of_memory_is_a_sentence_and_the_next_picture_is_drawn(app: 
 
 
 def test_a_job_taken_up_again_leaves_out_what_is_there(app: App) -> None:
-    request = replace(QUICK, batch_count=3)
-    rest = list(generate(request, app.checkpoints, app.parts, skip=2))
-    assert [picture.request.seed for picture in rest] == [5]
+    request = replace(QUICK, batch_size=2, batch_count=2)
+    kept = KeptImage("", lambda: pytest.fail("nobody looks at it"))
+    for there, due in (({0, 1}, [2, 3]), ({0, 1, 2}, [3]), ({1, 2}, [0, 3])):
+        rest = list(scripts.draw(request, app.checkpoints, app.parts, kept=lambda i, there=there: kept if i in there else None))
+        assert [(number, picture.request.seed) for number, picture in rest] == [(i, request.seed + i) for i in due]
 
 
 @pytest.mark.parametrize(

@@ -46,14 +46,12 @@ def generate(
     checkpoints: Checkpoints,
     parts: Parts,
     observer: Observer | None = None,
-    skip: int = 0,
     pictures: Pictures = no_pictures,
 ) -> Iterator[GeneratedImage]:
     """Draw a request, picture by picture.
 
     Args:
         observer: told of each step, asked before each network call whether to stop.
-        skip: pictures of the job that are there already (a job taken up again); whole batches of them are left out.
         pictures: opens the pictures that the request names.
 
     Raises:
@@ -63,8 +61,6 @@ def generate(
     planned = plan.plan(request, checkpoints, parts, pictures)
     studio = Studio(checkpoints, parts, observer or Unobserved(), pictures)
     for batch in plan.batches(planned.request):
-        if batch.first + len(batch.seeds) <= skip:
-            continue
         for picture in studio.draw(planned.request, batch):
             yield replace(picture, notes=tuple(dict.fromkeys((*planned.said, *picture.notes))))
 

@@ -6,6 +6,7 @@ each for its own. Left out, because it predicts something that no row can say: S
 """
 
 from dataclasses import replace
+from itertools import pairwise
 
 from webui.checkpoints.families import SD1, SDXL
 from webui.contract import hookimpl
@@ -65,7 +66,7 @@ def sample_lcm(denoise, x, sigmas, noise):
 
     Source: Luo et al. 2023, arXiv:2310.04378, algorithm 3 (multistep consistency sampling).
     """
-    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, sigma_next in pairwise(sigmas):
         x = denoise(x, sigma)
         if sigma_next > 0:
             x = x + sigma_next * noise(sigma, sigma_next)

@@ -31,7 +31,8 @@ def chosen(app, row, name):
 @pytest.mark.parametrize(("row", "file", "family"), [
     (SDXL, "sdxl_lightning_2step", "sdxl-lightning-2"), (SDXL, "sdxl_lightning_4step", "sdxl-lightning-4"),
     (SDXL, "SDXL-Lightning-8step_fp16", "sdxl-lightning-8"), (SDXL, "sdxl_lightning_4step_unet", "sdxl-lightning-4"),
-    (SDXL, "Hyper-SDXL-1step-Unet-Comfyui.fp16", "hyper-sdxl-1"), (SDXL, "myMerge_LCM", "sdxl-lcm"), (SD1, "dreamshaper_8LCM", "sd1-lcm"),
+    (SDXL, "Hyper-SDXL-1step-Unet-Comfyui.fp16", "hyper-sdxl-1"),
+    (SDXL, "myMerge_LCM", "sdxl-lcm"), (SD1, "dreamshaper_8LCM", "sd1-lcm"),
     (SDXL, "sd_xl_base_1.0", "sdxl"), (SDXL, "sd_xl_turbo_1.0", "sdxl-turbo"), (SDXL, "someMerge_lightning", "sdxl"),
     (SDXL, "sdxl_lightning_1step_x0", "sdxl"), (SD1, "v1-5-pruned-emaonly", "sd1"), (SD1, "sdxl_lightning_4step", "sd1"),
     (SD2, "v2-1_512-lcm", "sd2"),

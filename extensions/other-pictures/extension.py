@@ -1,7 +1,7 @@
 """Readers of pictures that other programs made: what they say of themselves, as an infotext.
 
-Only what has a place here is taken over. What a picture says is a stranger's: each reader checks what it finds, looks at no node of a
-graph twice, and answers "" where it does not know the picture.
+Only what has a place here is taken over. What a picture says is a stranger's: each reader checks what it finds, looks at no
+node of a graph twice, and answers "" where it does not know the picture.
 """
 
 from webui.contract import hookimpl

@@ -128,7 +128,8 @@ def test_the_sampler_that_is_put_together_of_parts(app):
         "1": {"class_type": "UNETLoader", "inputs": {"unet_name": "sdxl.safetensors"}},
         "2": {"class_type": "RandomNoise", "inputs": {"noise_seed": 9}},
         "3": {"class_type": "KSamplerSelect", "inputs": {"sampler_name": "euler_ancestral"}},
-        "4": {"class_type": "BasicScheduler", "inputs": {"scheduler": "sgm_uniform", "steps": 6, "denoise": 1.0, "model": ["1", 0]}},
+        "4": {"class_type": "BasicScheduler", "inputs": {"scheduler": "sgm_uniform", "steps": 6, "denoise": 1.0,
+                                                      "model": ["1", 0]}},
         "5": {"class_type": "CFGGuider", "inputs": {"cfg": 2.5, "model": ["1", 0], "positive": ["6", 0], "negative": ["7", 0]}},
         "6": GRAPH["6"], "7": GRAPH["7"], "8": {"class_type": "EmptyLatentImage", "inputs": {"width": 1024, "height": 1024}},
         "9": {"class_type": "SamplerCustomAdvanced", "inputs": {
@@ -214,7 +215,8 @@ def test_fooocus(app):
     said = {
         "prompt": "a cat", "negative_prompt": "", "styles": "['Fooocus V2']", "performance": "Speed", "resolution": "(1152, 896)",
         "guidance_scale": 4, "sharpness": 2, "base_model": "juggernautXL_v8Rundiffusion", "base_model_hash": "aeb7e9e689",
-        "sampler": "dpmpp_2m_sde_gpu", "scheduler": "karras", "seed": "6029166042118513536", "steps": 30, "version": "Fooocus v2.4.1",
+        "sampler": "dpmpp_2m_sde_gpu", "scheduler": "karras", "seed": "6029166042118513536", "steps": 30,
+        "version": "Fooocus v2.4.1",
         "metadata_scheme": "fooocus", "loras": [["sd_xl_offset_example-lora_1.0", 0.1, "4852686128"]],
     }  # fmt: skip
     for data in (
@@ -247,8 +249,10 @@ def test_a_picture_with_an_infotext_is_not_asked_about(app):
     assert app.infotext_of(png(parameters="ours", prompt=json.dumps(GRAPH))) == "ours"
 
 
-CIRCLE = {"1": {"class_type": "KSampler", "inputs": {"positive": ["2", 0], "latent_image": ["1", 0], "seed": ["2", 0], "steps": ["1", 0]}},
-          "2": {"class_type": "ConditioningCombine", "inputs": {"conditioning_1": ["2", 0], "conditioning_2": ["1", 0], "text": ["2", 0]}}}  # fmt: skip
+CIRCLE = {"1": {"class_type": "KSampler", "inputs": {"positive": ["2", 0], "latent_image": ["1", 0],
+                                                "seed": ["2", 0], "steps": ["1", 0]}},
+          "2": {"class_type": "ConditioningCombine", "inputs": {"conditioning_1": ["2", 0],
+                                                            "conditioning_2": ["1", 0], "text": ["2", 0]}}}  # fmt: skip
 WIDE = {
     str(n): {"class_type": "ConditioningCombine", "inputs": {f"conditioning_{k}": [str(n + k), 0] for k in (1, 2)}}
     for n in range(300)
@@ -260,7 +264,8 @@ WIDE = {
     '{"3": {"class_type": ["KSampler"], "inputs": {"positive": 3, "latent_image": [null, 0]}}}', json.dumps(CIRCLE),
     json.dumps({**WIDE, "999": {"class_type": "KSampler", "inputs": {"positive": ["0", 0], "latent_image": ["0", 0]}}}),
     '{"prompt": {}, "base_model": [], "loras": [[]], "seed": 1e999, "steps": true, "resolution": {}}',
-    '{"image": {"prompt": [3, {"prompt": 4}], "steps": "many", "seed": []}}', '{"positive_prompt": 3, "loras": [{}, 4], "model": []}',
+    '{"image": {"prompt": [3, {"prompt": 4}], "steps": "many", "seed": []}}',
+    '{"positive_prompt": 3, "loras": [{}, 4], "model": []}',
 ])  # fmt: skip
 @pytest.mark.parametrize("key", ["prompt", "invokeai_metadata", "sd_metadata", "parameters", "Comment"])
 def test_what_is_none_of_it_neither_raises_nor_hangs(app, key, text):

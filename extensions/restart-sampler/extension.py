@@ -1,7 +1,7 @@
 """Restart sampling: a walk down the noise levels by Heun's method that goes back up on the way and takes a stretch again.
 
-The noise that is added there makes the errors of the steps so far count less, while the steps between stay as exact as those of an
-ordinary differential equation.
+The noise that is added there makes the errors of the steps so far count less, while the steps between stay as exact as those of
+an ordinary differential equation.
 
 Source: Xu et al. 2023, arXiv:2306.14878, Algorithm 1; the default intervals are those of AUTOMATIC1111's web UI.
 """

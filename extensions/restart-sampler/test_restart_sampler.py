@@ -20,9 +20,8 @@ HERE = Path(__file__).parent
 SHARED = Path(os.environ.get("WEBUI_SHARED", HERE.parents[2] / "shared")) / "reference" / "samplers"
 CODE = runpy.run_path(str(HERE / "extension.py"))
 RESTART, WALK = CODE["sample_restart"], CODE["walk"]
-CASES = [json.loads(line.strip().rstrip(",")) for line in (SHARED / "cases.json").read_text().splitlines() if '"restart/' in line] if (
-    SHARED / "cases.json"
-).exists() else []  # fmt: skip
+LINES = (SHARED / "cases.json").read_text().splitlines() if (SHARED / "cases.json").exists() else []
+CASES = [json.loads(line.strip().rstrip(",")) for line in LINES if '"restart/' in line]
 
 
 @pytest.fixture(scope="module")

@@ -50,8 +50,8 @@ def register_scripts(register, own):
                 asked[-1] = replace(asked[-1], batch_size=asked[-1].batch_size + 1)
             else:
                 asked.append(replace(alone, **chosen))
-        for one in asked:
-            yield one  # not "yield from": what is sent back would go to the list
+        for one in asked:  # noqa: UP028 (what is sent back would go to the list)
+            yield one
 
     def is_asked(request: GenerationRequest) -> bool:
         return bool(own.settings["runs_unasked"]) and any(has_mark(getattr(request, name)) for name in FIELDS)

@@ -4,8 +4,8 @@
     {red|green}       one of these; {0.3::red|green} with weights (1 where none stands)
     {2$$a|b|c}        two of them, in any order, with ", " between; {1-3$$...} one to three; {2$$ and $$a|b|c} with " and "
 
-All of it nests, also what stands in files. Braces without | or $$ and names that nobody knows stay as they are, as does what stands
-behind a backslash.
+All of it nests, also what stands in files. Braces without | or $$ and names that nobody knows stay as they are, as does what
+stands behind a backslash.
 """
 
 from __future__ import annotations

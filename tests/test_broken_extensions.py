@@ -317,7 +317,7 @@ def test_those_that_break_when_they_are_used_end_nothing(loaded: Loaded) -> None
             assert opened.telling is not None
             opened.telling.close()
             told = {row["name"]: {one["where"] for one in row["troubles"]} for row in client.get("/api/v1/extensions").json()}
-            assert told["later-event"] == {"job_started", "step_finished"} and told["later-reader"] == {"metadata reader Later"}
+            assert told["later-event"] == {"job_started", "step_finished"} and told["later-reader"] == {"reader Later"}
             assert told["later-route"] == {"its routes"} and not told["good-1"] and not told["later-hang"]
     finally:
         opened.close()

@@ -231,15 +231,15 @@ def test_a_reader_is_asked_only_where_ours_finds_nothing(reading: App) -> None:
 def test_what_one_raises_or_answers_wrongly_counts_as_nothing_and_is_told(reading: App) -> None:
     reading.infotext_of(png(Title="a moth"))
     troubles = {one.where: one.error for one in reading.troubles.of("mine")}
-    assert troubles["metadata reader Raises"] == "ZeroDivisionError: division by zero"
-    assert troubles["metadata reader Number"] == "It answered a int, where text is due."
-    assert "metadata reader Title" not in troubles
+    assert troubles["reader Raises"] == "ZeroDivisionError: division by zero"
+    assert troubles["reader Number"] == "It answered a int, where text is due."
+    assert "reader Title" not in troubles
 
 
 def test_one_that_hangs_is_left_behind(reading: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readers, "SECONDS", 0.3)
     assert reading.infotext_of(png(Hang="yes", Title="a moth")) == TITLED
-    assert "metadata reader Hangs" in {one.where for one in reading.troubles.of("mine")}
+    assert "reader Hangs" in {one.where for one in reading.troubles.of("mine")}
 
 
 def test_pictures_of_strangers_neither_raise_nor_flood(reading: App) -> None:

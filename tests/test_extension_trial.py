@@ -49,10 +49,10 @@ def family(columns: str) -> str:
         (hook("register_upscalers", "register('Up', lambda image, scale: image)"), "a picture of about 96 x 64 is due"),
         (
             hook("register_metadata_readers", "register('R', lambda image: image.info['Title'])"),
-            "failed in its metadata reader 'R'",
+            "failed in its reader 'R'",
         ),
-        (hook("register_metadata_readers", "register('R', lambda image: None)"), "answers a NoneType in its metadata reader 'R'"),
-        (hook("register_metadata_readers", "register('R', lambda image: 'x')"), "answers a text in its metadata reader 'R'"),
+        (hook("register_metadata_readers", "register('R', lambda image: None)"), "answers a NoneType in its reader 'R'"),
+        (hook("register_metadata_readers", "register('R', lambda image: 'x')"), "answers a text in its reader 'R'"),
         (
             hook("register_routes", "routes = APIRouter()", "routes.get('')(lambda: 1)", "register(routes)"),
             "FastAPI cannot use the routes of mine: FastAPIError: Prefix and path cannot be both empty",

@@ -278,10 +278,10 @@ class Parts:
     scripts: Registry[ScriptPart] = field(default_factory=lambda: Registry("script"))
     preprocessors: Registry[PreprocessorPart] = field(default_factory=lambda: Registry("preprocessor"))
     upscalers: Registry[UpscalerPart] = field(default_factory=lambda: Registry("upscaler"))
-    readers: Registry[ReaderPart] = field(default_factory=lambda: Registry("metadata reader"))
+    readers: Registry[ReaderPart] = field(default_factory=lambda: Registry("reader"))
     tabs: Registry[TabPart] = field(default_factory=lambda: Registry("tab"))
     panels: Registry[PanelPart] = field(default_factory=lambda: Registry("panel"))
-    routes: Registry[RoutesPart] = field(default_factory=lambda: Registry("set of routes"))
+    routes: Registry[RoutesPart] = field(default_factory=lambda: Registry("router"))
     commands: Registry[CommandPart] = field(default_factory=lambda: Registry("command"))
     settings: Registry[SettingPart] = field(default_factory=lambda: Registry("setting"))
 

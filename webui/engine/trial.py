@@ -199,7 +199,7 @@ def _read(parts: Parts, name: str) -> None:
         if answer != "":
             seen = "a text" if isinstance(answer, str) else f"a {type(answer).__name__}"
             raise PluginError(
-                f"The extension {owner} answers {seen} in its metadata reader {name!r} for a picture that says nothing of "
+                f"The extension {owner} answers {seen} in its reader {name!r} for a picture that says nothing of "
                 'itself, where "" is due.'
             )
 

@@ -43,7 +43,7 @@ class Readers:
 
     def _asked(self, part: ReaderPart, data: bytes) -> str:
         """Each is given an image of its own, opened and not decoded, so that one cannot spoil it for the next."""
-        owner, where = self.parts.readers.owner(part.name), f"metadata reader {part.name}"
+        owner, where = self.parts.readers.owner(part.name), f"reader {part.name}"
         try:
             image = Image.open(io.BytesIO(data), formats=tuple(SUFFIXES))
         except Exception:  # noqa: BLE001 (Pillow raises many kinds on damaged files, and on pictures that are too large)

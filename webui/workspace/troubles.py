@@ -43,7 +43,7 @@ class Troubles:
         """Something went wrong.
 
         Args:
-            where: the hook ("image_saved") or the part ("metadata reader Comfy").
+            where: the hook ("image_saved") or the part ("reader Comfy").
             error: what was raised, or a sentence that tells it.
         """
         kind = error if isinstance(error, str) else type(error).__name__

@@ -111,6 +111,24 @@ def test_a_call_that_fails_together_is_made_one_by_one() -> None:
     assert torch.equal(made[0], alone(2, 0)) and torch.equal(made[1], alone(2, 1))
 
 
+def test_what_did_not_fit_once_is_not_tried_again() -> None:
+    network, made, company = Network(), dict[int, Tensor](), Company()
+    tried: list[int] = []
+    forward = network.forward
+
+    def forwarded(seen: Tensor, *given: Tensor, **more: Tensor) -> tuple[Tensor]:
+        tried.append(len(seen))
+        return forward(seen, *given, **more)
+
+    network.forward = forwarded  # type: ignore[method-assign, assignment]
+    network.most = 5
+    for seed in range(4):
+        company.join(journey(network, 3, seed, made), lambda error: None)
+    company.run()
+    assert tried == [8, 2, 2, 2, 2, 4, 4, 4, 4]
+    torch.testing.assert_close(made[2], alone(3, 2), rtol=0, atol=1e-6)
+
+
 def test_an_error_of_the_network_is_raised_in_the_one_that_asked() -> None:
     network, made, company, ended = Network(), dict[int, Tensor](), Company(), list[BaseException | None]()
     network.most = 1

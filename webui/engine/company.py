@@ -84,6 +84,8 @@ class Company:
     """Journeys that go on side by side in the thread that calls run."""
 
     _journeys: list[_Journey] = field(default_factory=list)
+    _most: int = ROWS
+    """Rows of one call; fewer, once that many did not fit."""
     _told: tuple[list[Tensor], dict[str, Tensor]] = field(default_factory=lambda: ([], {}))
     """The last calls' further inputs, and what they are put together: from step to step they stay."""
 
@@ -141,7 +143,7 @@ class Company:
         for one in self._journeys:
             if one.call is not None:
                 group = kinds.setdefault(one.call.kind, [])
-                if group and sum(call.rows for call in group) + one.call.rows > ROWS:
+                if group and sum(call.rows for call in group) + one.call.rows > self._most:
                     yield kinds.pop(one.call.kind)
                     group = kinds.setdefault(one.call.kind, [])
                 group.append(one.call)
@@ -153,8 +155,10 @@ class Company:
                 for call, answer in zip(calls, self._together(calls), strict=True):
                     call.answer = answer
                 return
-            except Exception:  # noqa: BLE001 (whose it is, is found out one by one)
+            except Exception as error:  # noqa: BLE001 (whose it is, is found out one by one)
                 self._told = [], {}
+                if isinstance(error, torch.OutOfMemoryError):
+                    self._most = max(1, sum(call.rows for call in calls) // 2)
         for call in calls:
             try:
                 with torch.inference_mode():

@@ -149,7 +149,7 @@ def test_what_fits_in_no_way_is_refused_with_the_size_that_would(app: App, free:
     assert 64 <= height < 1024 and abs(width / height - 2) < 0.5
     app.complete(replace(asked, width=width, height=height))
     with pytest.raises(MemoryLimitError):
-        app.complete(replace(asked, width=width + 128, height=height + 64))
+        app.complete(replace(asked, width=width + 256, height=height + 128))
 
 
 def test_nothing_is_allocated_to_find_that_out(app: App) -> None:

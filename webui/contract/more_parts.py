@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from webui.contract.parts import Conditioning, Denoise
-    from webui.contract.result import GeneratedImage
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,6 @@ class Network(Protocol):
 
 Guider = Callable[..., "Denoise"]
 """(denoise, network, *, options...) -> denoise"""
-Draw = Callable[[GenerationRequest], "Iterator[GeneratedImage]"]
 Script = Callable[..., Iterator[Any]]
 """(request, *, options...): a generator that yields requests, and is sent a list of the pictures that each one made."""
 Preprocessor = Callable[..., "Image.Image"]

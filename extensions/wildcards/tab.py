@@ -31,7 +31,8 @@ def build_tab(shelf: Callable[[], Shelf]) -> None:
     import gradio as gr
 
     gr.Markdown(
-        "## Wildcards\n\n`__name__` takes a line of the file of that name, `{red|green}` one of several words, `{2$$a|b|c}` two of them: another "
+        "## Wildcards\n\n"
+        "`__name__` takes a line of the file of that name, `{red|green}` one of several words, `{2$$a|b|c}` two of them: another "
         "choice for each picture, always the same one for the same seed.",
         latex_delimiters=[],
     )

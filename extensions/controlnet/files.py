@@ -12,6 +12,7 @@ import torch
 
 from webui.checkpoints.files import Shapes, read_json, read_tensors
 from webui.checkpoints.folder import weights
+from webui.checkpoints.layout.unet import ENDS, MIDDLE, RESNET
 from webui.checkpoints.networks import assign
 from webui.contract.errors import CheckpointReadError
 
@@ -24,16 +25,7 @@ ALIKE = (
     "downsample_padding", "mid_block_scale_factor", "upcast_attention",
 )  # fmt: skip
 """What no shape says of a network's build, and it has as its U-Net has it."""
-_RESNET = {
-    "in_layers.0": "norm1", "in_layers.2": "conv1", "emb_layers.1": "time_emb_proj",
-    "out_layers.0": "norm2", "out_layers.3": "conv2", "skip_connection": "conv_shortcut",
-}  # fmt: skip
-_ENDS = {
-    "time_embed.0": "time_embedding.linear_1", "time_embed.2": "time_embedding.linear_2",
-    "label_emb.0.0": "class_embedding.linear_1", "label_emb.0.2": "class_embedding.linear_2",
-    "input_blocks.0.0": "conv_in", "middle_block_out.0": "controlnet_mid_block",
-}  # fmt: skip
-_MIDDLE = ("resnets.0", "attentions.0", "resnets.1")
+_ENDS = ENDS | {"middle_block_out.0": "controlnet_mid_block"}
 _OTHERS = (
     (r"lora_controlnet|.*lora.*", "a LoRA of a control network"),
     (r"difference", "the difference of a control network to a checkpoint"),
@@ -111,7 +103,7 @@ def _moved(name: str, hints: list[int], blocks: int) -> str:
     if place == "zero_convs":
         return f"controlnet_down_blocks.{number}.{rest.removeprefix('0.')}"
     if place == "middle_block":
-        return _inner(f"mid_block.{_MIDDLE[int(number)]}", rest)
+        return _inner(f"mid_block.{MIDDLE[int(number)]}", rest)
     if place != "input_blocks":
         return ""
     level, layer = divmod(int(number) - 1, blocks + 1)
@@ -123,8 +115,8 @@ def _moved(name: str, hints: list[int], blocks: int) -> str:
 
 def _inner(place: str, name: str) -> str:
     """A transformer's parts are called alike on both sides."""
-    found = next((old for old in _RESNET if name.startswith(old + ".")), None)
-    return f"{place}.{_RESNET[found]}{name[len(found) :]}" if found else f"{place}.{name}"
+    found = next((old for old in RESNET if name.startswith(old + ".")), None)
+    return f"{place}.{RESNET[found]}{name[len(found) :]}" if found else f"{place}.{name}"
 
 
 def configuration(shapes: Shapes, like: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 UNET = "model.diffusion_model."
-_RESNET = {
+RESNET = {
     "in_layers.0": "norm1", "in_layers.2": "conv1", "emb_layers.1": "time_emb_proj",
     "out_layers.0": "norm2", "out_layers.3": "conv2", "skip_connection": "conv_shortcut",
 }  # fmt: skip
-_ENDS = {
+ENDS = {
     "time_embed.0": "time_embedding.linear_1", "time_embed.2": "time_embedding.linear_2",
     "label_emb.0.0": "class_embedding.linear_1", "label_emb.0.2": "class_embedding.linear_2",
     "label_emb": "class_embedding", "input_blocks.0.0": "conv_in", "out.0": "conv_norm_out", "out.2": "conv_out",
 }  # fmt: skip
-_MIDDLE = ("resnets.0", "attentions.0", "resnets.1")
+MIDDLE = ("resnets.0", "attentions.0", "resnets.1")
+"""Names of modules in the releases, and here; control networks, copies of a U-Net's first half, have the same."""
 _BLOCK = re.compile(r"(input_blocks|output_blocks)\.(\d+)\.(\d)\.(.+)")
 _CONTEXT = ".1.transformer_blocks.0.attn2.to_k.weight"
 
@@ -197,18 +198,18 @@ def _moved(name: str, shape: tuple[int, ...], build: Tower, heads: dict[int, int
         heads: of plain attentions by their width; None in a U-Net of transformers.
     """
     module, _, leaf = name.rpartition(".")
-    if module in _ENDS:
-        return {f"{_ENDS[module]}.{leaf}": None}
+    if module in ENDS:
+        return {f"{ENDS[module]}.{leaf}": None}
     if name.startswith("middle_block.") and name.split(".")[1] in ("0", "1", "2"):
         _, number, inner = name.split(".", 2)
-        return _inner(f"mid_block.{_MIDDLE[int(number)]}", inner, shape, heads)
+        return _inner(f"mid_block.{MIDDLE[int(number)]}", inner, shape, heads)
     found = _BLOCK.fullmatch(name)
     if not found:
         return {}
     side, number, slot, inner = found.groups()
     level, layer = divmod(int(number) - (side == "input_blocks"), build.blocks + 1)
     block = f"{'down_blocks' if side == 'input_blocks' else 'up_blocks'}.{level}"
-    is_resnet = any(inner.startswith(part + ".") for part in _RESNET)
+    is_resnet = any(inner.startswith(part + ".") for part in RESNET)
     if side == "input_blocks" and layer == build.blocks:
         place = f"{block}.downsamplers.0"
         return {f"{place}.conv.{inner[3:]}": None} if inner.startswith("op.") else _inner(place, inner, shape, heads)
@@ -219,7 +220,7 @@ def _moved(name: str, shape: tuple[int, ...], build: Tower, heads: dict[int, int
 
 def _inner(place: str, name: str, shape: tuple[int, ...], heads: dict[int, int] | None) -> dict[str, View | None]:
     """A part of a residual block or of an attention. A transformer's parts are called alike on both sides."""
-    for old, new in _RESNET.items():
+    for old, new in RESNET.items():
         if name.startswith(old + "."):
             return {f"{place}.{new}{name[len(old) :]}": None}
     if heads is None or ".attentions." not in place:

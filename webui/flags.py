@@ -201,7 +201,7 @@ COMMANDS: Mapping[str, Command] = {
             Flag(("--samples",), "how many samples each stage sees, instead", whole(1, 10**12), "N"),
             Flag(("--init",), "checkpoint in diffusers layout to go on from", path, "DIR"),
             Flag(("--base",), "checkpoint that inpainting, depth and turbo begin from, instead of the pocket", path, "DIR"),
-            Flag(("--without",), "turbo: leave out adversarial, distillation or text, to compare", listed, "PARTS"),
+            Flag(("--without",), "turbo: leave out adversarial, distillation, text or naming, to compare", listed, "PARTS"),
             Flag(("--features",), "turbo: what its adversary stands on, teacher or judge", one_of("teacher", "judge"), "NAME"),
             Flag(("--sprites",), "folder of the toys' sprites; without it only shapes are drawn", path, "DIR"),
             Flag(("--output", "-o"), "folder for the finished checkpoint", path, "DIR"),

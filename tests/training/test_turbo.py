@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,7 @@ def encoded(trained, tmp_path) -> Path:
     for name in ("pictures", "depth", "boxes", "latents", "tokens"):
         for end in ("npy", "filled"):
             (tmp_path / f"{name}.{end}").symlink_to(trained / f"{name}.{end}")
+    shutil.copy(trained / "namer.pt", tmp_path)
     return tmp_path
 
 
@@ -72,7 +74,7 @@ def test_a_student_begins_as_its_teacher_and_moves(trained, teacher):
     assert 1e-4 < moved < 0.02
 
 
-@pytest.mark.parametrize("without", [("adversarial",), ("distillation",), ("text",)])
+@pytest.mark.parametrize("without", [("adversarial",), ("distillation",), ("text",), ("naming",)])
 def test_each_part_can_be_left_out(without, trained, encoded, teacher):
     assert run(encoded, "unet", base=teacher, without=without)
     state = read_state(encoded / "unet.pt")
@@ -82,6 +84,27 @@ def test_each_part_can_be_left_out(without, trained, encoded, teacher):
     assert learnt == (without != ("adversarial",))
     whole = read_state(trained / "unet.pt")["average"]
     assert not all(map(torch.equal, whole, state["average"])), "the student learns otherwise without it"
+
+
+def test_without_naming_no_namer_is_needed_and_with_it_its_absence_is_said(encoded, teacher):
+    (encoded / "namer.pt").unlink()
+    with pytest.raises(StartError, match="run --stage namer first, or add --without naming"):
+        run(encoded, "unet", base=teacher)
+    assert run(encoded, base=teacher, without=("naming",))
+    assert not (encoded / "namer.pt").exists()
+
+
+def test_a_student_can_go_on_from_one_that_is_there(encoded, teacher, trained):
+    """The rate of the only step is next to nothing, so what is exported is what it began from."""
+    before = load_file(trained / "turbo" / UNET)
+    for stage in ("unet", "export"):
+        assert run(encoded, stage, base=teacher, init=trained / "turbo", samples=2)
+    after = load_file(encoded / "turbo" / UNET)
+    moved = max(float((before[name].float() - after[name].float()).abs().max()) for name in before)
+    assert moved < 1e-3
+    (encoded / "unet.pt").unlink()
+    with pytest.raises(StartError, match=r"is no student of .*pocket: its U-Net has another shape"):
+        run(encoded, "unet", base=POCKET, init=trained / "turbo")
 
 
 def test_the_adversary_can_stand_on_the_judge(encoded, teacher):
@@ -151,7 +174,7 @@ def test_what_cannot_be_trained_is_said_at_once(encoded, teacher):
         run(encoded, base=teacher, without=("adversarial", "distillation"))
 
 
-@pytest.mark.parametrize("stage", ["encode", "unet", "export"])
+@pytest.mark.parametrize("stage", ["encode", "namer", "unet", "export"])
 def test_a_stage_that_comes_too_early_says_which_one_is_first(stage, teacher, tmp_path):
     with pytest.raises(StartError, match="run --stage"):
         run(tmp_path, stage, base=teacher)

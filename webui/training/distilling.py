@@ -27,6 +27,7 @@ from webui.checkpoints.tokenizer import END
 from webui.contract.errors import StartError
 from webui.training.critic import Critic, Features, JudgeFeatures, TeacherFeatures
 from webui.training.loop import Arithmetic, Learner, draws, learn, read_state, write_state
+from webui.training.namer import Naming
 from webui.training.networks import SCALE, Autoencoder, TextEncoder, UNet
 from webui.training.options import Goal
 from webui.training.scenes import padded
@@ -44,7 +45,10 @@ AWAY_FROM_NOISE = 1.5
 """Exponent of the teacher's drawn time: 1 draws them evenly, more draws little noise more often."""
 LARGEST = 5.0
 """Latents of the teacher's answers are held to it: with guidance its first guesses at pure noise go far beyond any picture."""
-PARTS = ("adversarial", "distillation", "text")
+NAMING = (0.0, 0.0, 0.02, 0.06)
+"""Weights of what the namer says at each time. Where little noise is left the picture is there already, and it would only be
+exaggerated."""
+PARTS = ("adversarial", "distillation", "text", "naming")
 FEATURES = ("teacher", "judge")
 
 
@@ -142,17 +146,26 @@ def train_turbo(
     say: Callable[[str], None],
     should_stop: Callable[[], bool],
     tiny: Path,
+    begin: Path | None = None,
+    naming: Naming | None = None,
 ) -> bool:
     """Train the student's U-Net, or go on from the state. True when the goal is reached.
 
     Args:
         latents: (N, 4, h, w) scaled. tokens: (N, wordings, 77) CLIP ids.
         base: the teacher, in diffusers layout.
+        begin: a student of it, to begin from where there is no state yet; None: the teacher.
+        naming: what says whether its pictures show what was asked; None: nothing does.
         tiny: a tiny autoencoder of the teacher's latents, by which the judge sees them where it is the adversary's eyes.
     """
     torch.manual_seed(SEED)
     teacher = Teacher.open(base, arithmetic)
     student = copy.deepcopy(teacher.unet).requires_grad_(True)
+    if begin is not None:
+        try:
+            student.load_state_dict(Teacher.open(begin, arithmetic).unet.state_dict())
+        except RuntimeError as error:
+            raise StartError(f"{begin} is no student of {base}: its U-Net has another shape.") from error
     learner = Learner({"unet": student}, list(student.parameters()), RATE, AVERAGE_RATE, warm_steps=50)
     unasked = teacher.context(np.asarray([padded([])]))
     untold = unasked.new_zeros(())
@@ -170,8 +183,10 @@ def train_turbo(
         rng, generator = draws(SEED, step)
         picked = rng.integers(0, len(latents), batch)
         z = torch.from_numpy(latents[picked].astype(np.float32)).to(arithmetic.device)
-        ids = tokens[picked, rng.integers(0, tokens.shape[1], batch)]
-        t = torch.from_numpy(np.asarray(TIMES)[rng.choice(len(TIMES), batch, p=often)]).to(arithmetic.device)
+        wordings = rng.integers(0, tokens.shape[1], batch)
+        ids = tokens[picked, wordings]
+        kinds = rng.choice(len(TIMES), batch, p=often)
+        t = torch.from_numpy(np.asarray(TIMES)[kinds]).to(arithmetic.device)
 
         def noise() -> Tensor:
             return torch.randn(z.shape, generator=generator).to(z)
@@ -192,7 +207,11 @@ def train_turbo(
             total = total - score
         if "distillation" not in how.without:
             total = total + DISTILLATION * _distance(teacher, drawn, context, unasked, how.guidance, noise(), rng, arithmetic)
-        return (total * evenly(teacher.alphas[t])).mean()
+        total = total * evenly(teacher.alphas[t])
+        if naming is not None:
+            weights = torch.tensor(NAMING)[torch.from_numpy(kinds)].to(total)
+            total = total + weights * naming(drawn, picked, wordings, teacher.alphas, rng, generator)
+        return total.mean()
 
     def save() -> None:
         write_state(state_file, learner.state() | {"critic": critic.state()})

@@ -92,10 +92,12 @@ class Learner:
     rate: float
     average_rate: float
     warm_steps: int = 100
+    decay: float = 1e-3
+    """Of the weights, a step at rate 1."""
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
-        self.optimiser = torch.optim.AdamW(self.parameters, lr=self.rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        self.optimiser = torch.optim.AdamW(self.parameters, lr=self.rate, betas=(0.9, 0.99), weight_decay=self.decay)
         self.average = [p.detach().clone() for p in self.parameters]
 
     def state(self) -> dict[str, Any]:

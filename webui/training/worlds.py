@@ -80,6 +80,25 @@ class Worlds:
         rng = np.random.default_rng((7, seed, k))
         return toy_words.caption(toys.sample(seed), rng) if self.is_toy(seed) else world.caption(world.sample(seed), rng)
 
+    def things(self, seed: int) -> tuple[int, int]:
+        """What stands in the scene, each one of namer.KINDS; a lone thing twice."""
+        if self.is_toy(seed):
+            found = [toy.number for toy in toys.sample(seed).toys]
+        else:
+            found = [self._kind(thing) for thing in world.sample(seed).things]
+        return found[0], found[-1]
+
+    @staticmethod
+    def _kind(thing: world.Thing) -> int:
+        return len(toys.names()) + list(world.COLOURS).index(thing.colour) * len(world.SHAPES) + world.SHAPES.index(thing.shape)
+
+    def tells(self, seed: int, k: int) -> bool:
+        """Whether wording k says what stands in the scene: both colour and shape, of each thing."""
+        text = self.caption(seed, k)
+        if self.is_toy(seed):
+            return bool(text)
+        return all(world.says(text, one.colour) and world.says(text, one.shape) for one in world.sample(seed).things)
+
     def render(self, arithmetic: Arithmetic, workers: int, say: Callable[[str], None], should_stop: Callable[[], bool]) -> bool:
         """Render what is missing; False when stopped on the way."""
         packs = self._packs(self.filled, arithmetic, workers)

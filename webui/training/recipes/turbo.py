@@ -2,6 +2,7 @@
 
 render        scenes to pictures
 encode        latents and captions
+namer         a small network that names what stands in latents
 unet          the student, by adversarial diffusion distillation
 export        a checkpoint in diffusers layout, with all but the U-Net from its teacher
 """
@@ -11,7 +12,9 @@ from __future__ import annotations
 import filecmp
 from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from webui.contract.errors import StartError, UnknownNameError
 from webui.training import scenes
@@ -19,6 +22,7 @@ from webui.training.autoencoder import load_autoencoder
 from webui.training.distilling import FEATURES, PARTS, Distillation, Teacher, train_turbo
 from webui.training.export import export_turbo
 from webui.training.loop import read_state
+from webui.training.namer import Naming, load_namer, train_namer
 from webui.training.options import MODELS
 from webui.training.recipe import Recipe
 from webui.training.worlds import Worlds
@@ -28,9 +32,9 @@ class TurboRecipe(Recipe):
     """The teacher is the base."""
 
     name = "turbo"
-    stages = ("render", "encode", "unet", "export")
-    samples: ClassVar = {"unet": 60_000}
-    batches: ClassVar = {"unet": (16, 256)}
+    stages = ("render", "encode", "namer", "unet", "export")
+    samples: ClassVar = {"namer": 400_000, "unet": 60_000}
+    batches: ClassVar = {"namer": (64, 256), "unet": (16, 256)}
 
     def begin(self) -> None:
         if not (self.base / "unet").is_dir():
@@ -62,14 +66,54 @@ class TurboRecipe(Recipe):
         coder = load_autoencoder(self.base / "vae")
         return scenes.encode(coder, worlds, state, self.arithmetic, self.say, self.should_stop)
 
-    def _unet(self) -> bool:
+    def share_of_time(self, stage: str) -> float:
+        """A step of the student costs twenty times as much as one of the namer."""
+        both = {"namer": 0.0 if self._is_unnamed else 0.25, "unet": 1.0 if self._is_unnamed else 0.75}
+        return 1.0 if self.options.stage else both[stage]
+
+    @property
+    def _is_unnamed(self) -> bool:
+        return "naming" in self.options.without
+
+    def _encoded(self) -> tuple[NDArray, NDArray]:
         latents = scenes.latents(self.options.state, self.options.scenes)
         tokens = scenes.tokens(self.options.state, self.options.scenes)
         self.need(latents.is_full and tokens.is_full, "The scenes are not encoded yet", "encode")
+        return latents.array, tokens.array
+
+    def _things(self) -> NDArray[np.int64]:
+        worlds = self._worlds()
+        return np.asarray([worlds.things(seed) for seed in range(worlds.count)])
+
+    def _namer(self) -> bool:
+        if self._is_unnamed:
+            return True
+        return train_namer(
+            self.state_of("namer"),
+            self._encoded()[0],
+            self._things(),
+            Teacher.open(self.base, self.arithmetic).alphas,
+            self.goal("namer"),
+            self.arithmetic,
+            self.batch("namer"),
+            self.named("namer"),
+            self.should_stop,
+        )
+
+    def _naming(self) -> Naming | None:
+        if self._is_unnamed:
+            return None
+        namer = load_namer(self.state_of("namer"), self.arithmetic)
+        if namer is None:
+            raise StartError("Nothing is there yet that names what is drawn: run --stage namer first, or add --without naming.")
+        return Naming(namer, self._things(), self._worlds().tells)
+
+    def _unet(self) -> bool:
+        latents, tokens = self._encoded()
         return train_turbo(
             self.state_of("unet"),
-            latents.array,
-            tokens.array,
+            latents,
+            tokens,
             self.base,
             Distillation(self.options.without, self.options.features),
             self.goal("unet"),
@@ -78,6 +122,8 @@ class TurboRecipe(Recipe):
             self.named("unet"),
             self.should_stop,
             MODELS / "pocket-tiny",
+            self.options.init,
+            self._naming(),
         )
 
     def _export(self) -> bool:

@@ -201,6 +201,7 @@ def serve(flags: Flags) -> int:
             proxy_headers=False,
             timeout_keep_alive=flags.timeout_keep_alive,
             timeout_graceful_shutdown=2,
+            ws_per_message_deflate=False,  # a JPEG gets no smaller by it
             ssl_keyfile=flags.tls_keyfile,
             ssl_certfile=flags.tls_certfile,
         )

@@ -782,7 +782,7 @@ def test_a_job_that_wants_the_memory_of_a_recorded_network_has_it(room: Room) ->
 @pytest.mark.parametrize("behind", [False, True], ids=["in turn", "behind"])
 def test_pictures_are_told_in_order_whoever_encodes_them(room: Room, behind: bool) -> None:
     """Behind: as on a graphics card, which draws the next one meanwhile."""
-    room.live._tells_behind = behind
+    room.live._is_on_card = behind
     page = room.page()
     for number in range(1, 8):
         page.ask(number, seed=number)
@@ -794,7 +794,7 @@ def test_a_picture_that_cannot_be_encoded_is_said_once_and_the_stream_goes_on(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Behind, as on a graphics card: what went wrong with one picture is heard of when the next one is there."""
-    room.live._tells_behind = True
+    room.live._is_on_card = True
     page, inner, fails = room.page(), room.live._tell, iter([True])
 
     def tell(*args: Any) -> None:

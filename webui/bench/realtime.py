@@ -73,7 +73,7 @@ def bench(app: App, web: FastAPI, port: int, full: bool) -> list[Row]:
 
 @contextmanager
 def serving(web: FastAPI, port: int) -> Iterator[None]:
-    server = uvicorn.Server(uvicorn.Config(web, port=port, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(web, port=port, log_level="error", ws_per_message_deflate=False))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -53,6 +54,11 @@ def total_bytes(device: torch.device) -> int:
     """Bytes that the device has in all: what does not change while the program runs, so decisions made by it stay the same."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[1])
+    return _machine_bytes()
+
+
+@cache
+def _machine_bytes() -> int:
     return int(psutil.virtual_memory().total)
 
 

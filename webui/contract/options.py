@@ -182,8 +182,16 @@ def options_of(function: Callable[..., Any]) -> tuple[Option, ...]:
     return tuple(_option(name, one, function) for name, one in own.items())
 
 
-def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+def parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """The keyword-only parameters of a part, those of NAMED too; of one that is written in C none are known."""
+    try:
+        return _parameters(function)
+    except TypeError:  # an object that can be called but not be remembered
+        return _parameters.__wrapped__(function)
+
+
+@functools.lru_cache(maxsize=512)  # asked for each frame of a stream, where reading them takes as long as the JPEG
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
         found = inspect.signature(function).parameters
     except (TypeError, ValueError):

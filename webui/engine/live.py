@@ -10,7 +10,8 @@ import math
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from typing import Any, cast
 
 import torch
@@ -168,9 +169,8 @@ class Stream:
 
     def _walk(self, wish: Wish, model: Model) -> Walk:
         """Start, ladder and noise; of the last wish where only the words have changed."""
-        told = replace(wish.request, prompt="", negative_prompt="")
-        if self._kept is None or not self._kept.is_of(told, wish.picture, model):
-            self._kept = _Kept(told, wish.picture, model, _begun(wish, model, self._parts))
+        if self._kept is None or not self._kept.is_of(wish, model):
+            self._kept = _Kept(wish, model, _begun(wish, model, self._parts))
         return self._kept.walk()
 
 
@@ -237,15 +237,19 @@ def _begun(wish: Wish, model: Model, parts: Parts) -> Walk:
     return begin(request, batch, model, table_of(model), parts, inputs, start, one.steps)
 
 
+_beside_words = attrgetter(*(one.name for one in fields(GenerationRequest) if one.name not in ("prompt", "negative_prompt")))
+
+
 class _Kept:
     """A walk that can be walked again: the noise of its steps comes once and is remembered. It keeps no model in memory."""
 
-    def __init__(self, request: GenerationRequest, picture: Image.Image | None, model: Model, walk: Walk) -> None:
-        self._request, self._picture, self._model = request, picture, weakref.ref(model)
+    def __init__(self, wish: Wish, model: Model, walk: Walk) -> None:
+        self._asked, self._picture, self._model = _beside_words(wish.request), wish.picture, weakref.ref(model)
         self._walk, self._noises = walk, list[Tensor]()
 
-    def is_of(self, request: GenerationRequest, picture: Image.Image | None, model: Model) -> bool:
-        return self._request == request and self._picture is picture and self._model() is model
+    def is_of(self, wish: Wish, model: Model) -> bool:
+        """Whether a wish begins as this one did: they may differ in their words."""
+        return self._asked == _beside_words(wish.request) and self._picture is wish.picture and self._model() is model
 
     def walk(self) -> Walk:
         number = 0

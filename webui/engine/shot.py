@@ -33,19 +33,20 @@ class Shot:
 
     def __init__(self, pixels: Tensor) -> None:
         self.width, self.height = pixels.shape[3], pixels.shape[2]
-        self._pixels = pixels
-        self._is_there: torch.cuda.Event | None = None
-        if pixels.device.type == "cuda":
-            bytes_ = autoencoder.to_bytes(pixels)
-            self._pixels = torch.empty(bytes_.shape, dtype=bytes_.dtype, pin_memory=True)
-            self._pixels.copy_(bytes_, non_blocking=True)
-            self._is_there = torch.cuda.Event()
-            self._is_there.record()
+        if pixels.device.type != "cuda":
+            self._image: Image.Image | None = autoencoder.to_image(pixels)  # whoever asks for it must not compute, see Machine
+            return
+        self._image = None
+        bytes_ = autoencoder.to_bytes(pixels)
+        self._pixels = torch.empty(bytes_.shape, dtype=bytes_.dtype, pin_memory=True)
+        self._pixels.copy_(bytes_, non_blocking=True)
+        self._is_there = torch.cuda.Event()
+        self._is_there.record()
 
     def image(self) -> Image.Image:
         """The picture, when it is there. In any thread."""
-        if self._is_there is None:
-            return autoencoder.to_image(self._pixels)
+        if self._image is not None:
+            return self._image
         self._is_there.synchronize()
         return Image.fromarray(self._pixels.numpy())
 

@@ -20,6 +20,7 @@ from webui.checkpoints.manager import Checkpoints
 from webui.contract.errors import Interrupted, RequestError, WebUIError
 from webui.contract.live import LiveInput
 from webui.contract.parts import Parts
+from webui.contract.request import GenerationRequest
 from webui.engine.captured import Captures
 from webui.engine.live import Frame, Stream, Wish
 from webui.engine.pictures import open_picture
@@ -82,6 +83,8 @@ class Viewer:
     opened: tuple[bytes, Image.Image | None] = (b"", None)
     wish: Wish | None = None
     """That is drawn."""
+    planned: tuple[Any, GenerationRequest] | None = None
+    """What the last one's request was, and of what kind of input."""
     frames: int = 0
     drawn: float = 0.0
     """When it was last its turn."""
@@ -162,9 +165,9 @@ class Live:
         self._is_closing = False
         self._left: float | None = None
         """When the last viewer left, by time.monotonic; None: somebody is there, or all is forgotten."""
-        self._tells_behind = checkpoints.device.type == "cuda"
-        """Whether pictures are encoded in another thread, while the card draws the next one."""
         self._encoder, self._encoding = ThreadPoolExecutor(1, "encode"), Future[None]()
+        """Pictures are encoded in another thread, while the next one is drawn."""
+        self._is_on_card = checkpoints.device.type == "cuda"
         self._encoding.set_result(None)
 
     # -- viewers
@@ -324,7 +327,7 @@ class Live:
             self._say(viewer, {"model": self._wishes.about(entry)})
             viewer.checkpoint = entry.title
         image = self._opened(viewer, asked.picture) if asked.picture else None
-        request = self._wishes.complete(wish, entry, PICTURE if image else "", image)
+        request = self._complete(viewer, wish, entry, image)
         self._say_loading(viewer, entry)
 
         def is_outdated() -> bool:
@@ -338,6 +341,13 @@ class Live:
                 return viewer.stream.draw(viewer.wish, model, is_outdated, partial(self._deliver, viewer))
 
         return self._queue.machine.do(draw)
+
+    def _complete(self, viewer: Viewer, wish: LiveInput, entry: Entry, image: Image.Image | None) -> GenerationRequest:
+        """What is to be drawn. Words and seed change with each letter, and nothing that is found out here depends on them."""
+        kind = (replace(wish, input=0, prompt="", negative_prompt="", seed=0), entry, image)
+        if viewer.planned is None or viewer.planned[0] != kind:
+            viewer.planned = (kind, self._wishes.complete(wish, entry, PICTURE if image else "", image))
+        return replace(viewer.planned[1], prompt=wish.prompt, negative_prompt=wish.negative_prompt, seed=wish.seed)
 
     def _say_loading(self, viewer: Viewer, entry: Entry) -> None:
         if entry.title not in self._checkpoints.resident():
@@ -353,7 +363,7 @@ class Live:
         with self.changed:
             if not frame.is_final and not viewer.can_take(time.monotonic()):
                 return
-        if not self._tells_behind:
+        if not (frame.is_final or self._is_on_card):  # on a processor a call takes longer than this: it may be spared
             return self._tell(viewer, frame)
         before, self._encoding = self._encoding, self._encoder.submit(self._tell, viewer, frame)
         before.result()  # one is enough: whoever runs further ahead shows what is old

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from tests.api.small import BASE
 from webui.api.access import Access
 from webui.api.server import build
 from webui.workspace.app import App
+
+
+def levels(picture: str) -> np.ndarray:
+    """(H, W, 3) of a picture in base64."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")).astype(int)
 
 
 def test_two_clients_at_once_each_get_pictures_of_the_checkpoint_that_they_named(app: App) -> None:
@@ -33,9 +42,10 @@ def test_two_clients_at_once_each_get_pictures_of_the_checkpoint_that_they_named
     assert [answer["info"]["sd_model_hash"] for answer in answers] == [
         hashes[answer["info"]["sd_model_name"]] for answer in answers
     ]
-    apples = {answer["images"][0] for answer in answers if answer["info"]["sd_model_name"] == "apple"}
-    pears = {answer["images"][0] for answer in answers if answer["info"]["sd_model_name"] == "pear"}
-    assert len(apples) == len(pears) == 1 and apples != pears  # same seed, same checkpoint: same bytes
+    drawn = [(answer["info"]["sd_model_name"], levels(answer["images"][0])) for answer in answers]
+    for name, picture in drawn:  # alike, not equal: jobs that share a call of the network differ by a rounding here and there
+        for other, beside in drawn:
+            assert (np.abs(picture - beside).mean() < 0.02) == (name == other)
     assert app.checkpoints.chosen == "apple"
     listed = {row["title"]: row["hash"] for row in TestClient(server, base_url=BASE).get("/sdapi/v1/sd-models").json()}
     assert listed["apple"] == hashes["apple"]

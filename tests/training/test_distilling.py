@@ -17,7 +17,7 @@ from webui.checkpoints.families import POCKET_TURBO
 from webui.checkpoints.tokenizer import END, START
 from webui.engine import schedules
 from webui.engine.table import NoiseTable
-from webui.training.distilling import LARGEST, OFTEN, TIMES, Teacher, _distance, _means, evenly
+from webui.training.distilling import LARGEST, OWN_OFTEN, TIMES, Teacher, _distance, _means, evenly, walked_to
 from webui.training.loop import Arithmetic
 from webui.training.networks import alphas_cumprod
 
@@ -60,7 +60,7 @@ def test_the_students_times_are_those_of_its_row():
     table = NoiseTable.from_family(POCKET_TURBO)
     walk = schedules.__dict__[POCKET_TURBO.schedule.lower().replace(" ", "_")](len(TIMES), table)
     assert [int(table.t(sigma)) for sigma in walk[:-1]] == sorted(TIMES, reverse=True)
-    assert len(OFTEN) == len(TIMES) and max(TIMES) == len(alphas_cumprod()) - 1
+    assert len(OWN_OFTEN) == len(TIMES) - 1 and max(TIMES) == len(alphas_cumprod()) - 1
 
 
 @pytest.mark.parametrize("pad", [0, END])
@@ -129,6 +129,19 @@ def weights(asked: list[Tensor]) -> Tensor:
     first, again = times.chunk(2)
     assert torch.equal(first, again) and first.min() >= 1 and first.max() <= 999
     return alphas_cumprod().sqrt()[first]
+
+
+def test_a_students_own_walk_has_at_each_time_its_picture_and_that_times_noise():
+    asked: list[Tensor] = []
+    teacher = seen_as(lambda context: torch.full((len(context), 4, 32, 32), 0.5), asked)
+    kinds = np.asarray([0, 1, 2, 2, 0, 1])
+    x = walked_to(teacher, teacher.unet, torch.zeros(6, 77, 1), kinds, (4, 32, 32), torch.Generator().manual_seed(3))
+    for of, kind in zip(x, kinds, strict=True):
+        clean = of / teacher.alphas[TIMES[kind]].sqrt()
+        sigma = float(teacher.sigma(TIMES[kind]))
+        assert float(clean.std()) == pytest.approx(sigma, rel=0.05)
+        assert float(clean.mean()) == pytest.approx(0.5, abs=0.15 * sigma)
+    assert [(int(t[0]), len(t)) for t in asked] == [(999, 6), (749, 4), (499, 2)], "who has arrived is not walked on"
 
 
 def test_the_noisier_the_less_the_teachers_answer_counts():

@@ -10,7 +10,19 @@ import torch
 
 from webui.training import world
 from webui.training.loop import Arithmetic
-from webui.training.namer import KINDS, MOST_NOISE, Namer, Naming, _moved, load_namer, noised, train_namer, unnamed
+from webui.training.namer import (
+    ENOUGH,
+    KINDS,
+    MOST_NOISE,
+    SHAPES_COUNT,
+    Namer,
+    Naming,
+    _moved,
+    load_namer,
+    noised,
+    train_namer,
+    unnamed,
+)
 from webui.training.networks import alphas_cumprod
 from webui.training.options import Goal
 from webui.training.toys import scene as toys
@@ -107,7 +119,7 @@ def test_it_learns_what_it_is_shown(tmp_path):
 def test_a_student_hears_only_of_words_that_tell_the_things():
     torch.manual_seed(0)
     namer = Namer().requires_grad_(False)
-    things = np.asarray([(1, 1), (2, 5), (3, 3)])
+    things = np.asarray([(1, 1), (2, 5), (330, 330)])
     naming = Naming(namer, things, lambda scene, wording: scene != 1 or wording == 4)
     drawn = torch.randn(3, 4, 16, 16, requires_grad=True)
 
@@ -117,6 +129,25 @@ def test_a_student_hears_only_of_words_that_tell_the_things():
 
     some = heard(0)
     assert some[1] == 0 and some[0] > 0 and some[2] > 0 and (heard(4) > 0).all()
+    nats = unnamed(
+        namer(*noised(drawn, ALPHAS, np.random.default_rng(2), torch.Generator().manual_seed(2))), torch.tensor(things)
+    )
+    assert some[0] == pytest.approx(float(nats[0]) - ENOUGH) and some[2] == pytest.approx(
+        SHAPES_COUNT * (float(nats[2]) - ENOUGH)
+    )
     (slope,) = torch.autograd.grad(some.sum(), drawn)
     moved = slope.abs().sum((1, 2, 3))
     assert moved[1] == 0 and moved[0] > 0 and moved[2] > 0
+
+
+def test_who_is_named_surely_enough_is_not_pushed_further():
+    class Sure(torch.nn.Module):
+        def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            scores = torch.zeros(len(x), KINDS)
+            scores[:, 1] = 9.0
+            return scores + 0 * x.sum()
+
+    naming = Naming(Sure(), np.asarray([(1, 1), (2, 2)]), lambda scene, wording: True)  # type: ignore[arg-type]
+    drawn = torch.zeros(2, 4, 16, 16)
+    found = naming(drawn, np.arange(2), np.zeros(2, np.int64), ALPHAS, np.random.default_rng(0), torch.Generator())
+    assert found[0] == 0 and found[1] > 8

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,19 +35,27 @@ from webui.training.toys.judge import load_toy_judge
 
 SEED = 8
 RATE, AVERAGE_RATE = 3e-4, 0.997
+ON_RATE = 1e-4
+"""Of a student that goes on from one that draws well."""
 TIMES = (249, 499, 749, 999)
 """The student's; at the last one it is shown no picture at all, though its schedule would leave a trace of it."""
-OFTEN = (1, 1, 1, 3)
-"""How often each is drawn: pictures of one step begin at the last."""
+NOISE, OWN, RENDER = range(3)
+WAYS = (6, 8, 2)
+"""How often a student's picture begins at pure noise, goes on where its own walk has come to, or goes on from a noised render.
+Pictures of one step begin at noise; those of more are walked from what it drew itself (Yin et al. 2024, arXiv:2405.14867),
+where a render would hide what it does wrong."""
+OWN_OFTEN = (1, 2, 3)
+"""How often its own walk ends at each time but the last: what is drawn is decided early."""
 DISTILLATION = 2.5
 """Lambda, the weight of the distillation loss (eq. 1)."""
 AWAY_FROM_NOISE = 1.5
 """Exponent of the teacher's drawn time: 1 draws them evenly, more draws little noise more often."""
 LARGEST = 5.0
 """Latents of the teacher's answers are held to it: with guidance its first guesses at pure noise go far beyond any picture."""
-NAMING = (0.0, 0.0, 0.02, 0.06)
-"""Weights of what the namer says at each time. Where little noise is left the picture is there already, and it would only be
-exaggerated."""
+NAMING = 0.12
+"""Weight of what the namer says, where no render was shown: there the picture is settled."""
+HELD = 5.0
+"""Weight of what a student makes of noised renders, against what the one that it began from makes of them."""
 PARTS = ("adversarial", "distillation", "text", "naming")
 FEATURES = ("teacher", "judge")
 
@@ -154,21 +162,25 @@ def train_turbo(
     Args:
         latents: (N, 4, h, w) scaled. tokens: (N, wordings, 77) CLIP ids.
         base: the teacher, in diffusers layout.
-        begin: a student of it, to begin from where there is no state yet; None: the teacher.
+        begin: a student of it, to begin from where there is no state yet, and to which it is held where it is shown renders;
+            None: the teacher, and it learns from renders as from all else.
         naming: what says whether its pictures show what was asked; None: nothing does.
         tiny: a tiny autoencoder of the teacher's latents, by which the judge sees them where it is the adversary's eyes.
     """
     torch.manual_seed(SEED)
     teacher = Teacher.open(base, arithmetic)
     student = copy.deepcopy(teacher.unet).requires_grad_(True)
+    before: UNet | None = None
     if begin is not None:
+        before = Teacher.open(begin, arithmetic).unet
         try:
-            student.load_state_dict(Teacher.open(begin, arithmetic).unet.state_dict())
+            student.load_state_dict(before.state_dict())
         except RuntimeError as error:
             raise StartError(f"{begin} is no student of {base}: its U-Net has another shape.") from error
-    learner = Learner({"unet": student}, list(student.parameters()), RATE, AVERAGE_RATE, warm_steps=50)
+    learner = Learner(
+        {"unet": student}, list(student.parameters()), RATE if begin is None else ON_RATE, AVERAGE_RATE, warm_steps=50
+    )
     unasked = teacher.context(np.asarray([padded([])]))
-    untold = unasked.new_zeros(())
     features = _features(how.features, teacher, arithmetic, tiny)
     with torch.no_grad():
         probe = features.maps(torch.zeros(1, *latents.shape[1:], device=arithmetic.device), unasked, torch.Generator())
@@ -176,7 +188,6 @@ def train_turbo(
     if (state := read_state(state_file)) is not None:
         learner.load(state)
         critic.load(state["critic"])
-    often = np.asarray(OFTEN) / sum(OFTEN)
     heard: list[Tensor] = []
 
     def loss(step: int) -> Tensor:
@@ -185,7 +196,9 @@ def train_turbo(
         z = torch.from_numpy(latents[picked].astype(np.float32)).to(arithmetic.device)
         wordings = rng.integers(0, tokens.shape[1], batch)
         ids = tokens[picked, wordings]
-        kinds = rng.choice(len(TIMES), batch, p=often)
+        way = rng.choice(3, batch, p=np.asarray(WAYS) / sum(WAYS))
+        own = rng.choice(3, batch, p=np.asarray(OWN_OFTEN) / sum(OWN_OFTEN))
+        kinds = np.where(way == NOISE, len(TIMES) - 1, np.where(way == OWN, own, rng.integers(0, 3, batch)))
         t = torch.from_numpy(np.asarray(TIMES)[kinds]).to(arithmetic.device)
 
         def noise() -> Tensor:
@@ -194,24 +207,42 @@ def train_turbo(
         with torch.no_grad():
             context = teacher.context(ids)
             words = _means(context, ids)
-        shown = (t < TIMES[-1]).float()
+        shown = torch.from_numpy(way == RENDER).to(z)
         x = shown[:, None, None, None] * teacher.share(t).sqrt() * z + (1 - teacher.share(t)).sqrt() * noise()
+        walked = torch.from_numpy(way == OWN).to(arithmetic.device)
         with arithmetic():
+            if walked.any():
+                x[walked] = walked_to(teacher, student, context[walked], kinds[way == OWN], z.shape[1:], generator)
             drawn = teacher.clean(student, x, t, context)
-        total = untold
+        learns = torch.ones_like(walked) if before is None else shown == 0
+        total = torch.zeros_like(shown)
+        if learns.any():
+            total[learns] = both(rng, generator, *(one[learns] for one in (drawn, z, context, words, shown)))
+        if not learns.all():
+            assert before is not None
+            with torch.no_grad(), arithmetic():
+                was = teacher.clean(before, x[~learns], t[~learns], context[~learns])
+            total[~learns] = HELD * (drawn[~learns] - was).pow(2).mean((1, 2, 3))
+        total = total * evenly(teacher.alphas[t])
+        if naming is not None:
+            named = naming(drawn, picked, wordings, teacher.alphas, rng, generator)
+            total = total + NAMING * (1 - shown) * named
+        return total.mean()
+
+    def both(rng: np.random.Generator, generator: torch.Generator, *of: Tensor) -> Tensor:
+        """The two losses of the paper, (B,), of drawn latents, the real ones, context, words and whether those were shown."""
+        drawn, z, context, words, shown = of
+        total = torch.zeros_like(shown)
         if "adversarial" not in how.without:
             is_told = "text" not in how.without
-            told = context if is_told else unasked.expand(batch, -1, -1)
+            told = context if is_told else unasked.expand(len(drawn), -1, -1)
             score, own = _opposed(critic, features, drawn, z, told, words, shown, generator, is_told)
             heard.append(own)
             total = total - score
         if "distillation" not in how.without:
-            total = total + DISTILLATION * _distance(teacher, drawn, context, unasked, how.guidance, noise(), rng, arithmetic)
-        total = total * evenly(teacher.alphas[t])
-        if naming is not None:
-            weights = torch.tensor(NAMING)[torch.from_numpy(kinds)].to(total)
-            total = total + weights * naming(drawn, picked, wordings, teacher.alphas, rng, generator)
-        return total.mean()
+            noise = torch.randn(z.shape, generator=generator).to(z)
+            total = total + DISTILLATION * _distance(teacher, drawn, context, unasked, how.guidance, noise, rng, arithmetic)
+        return total
 
     def save() -> None:
         write_state(state_file, learner.state() | {"critic": critic.state()})
@@ -224,6 +255,29 @@ def train_turbo(
     return learn(
         learner, goal, loss, batch, save=save, say=say, should_stop=should_stop, curve=state_file.with_suffix(".tsv"), about=about
     )
+
+
+@torch.no_grad()
+def walked_to(
+    teacher: Teacher, student: UNet, context: Tensor, kinds: NDArray[np.int64], shape: Sequence[int], generator: torch.Generator
+) -> Tensor:
+    """Noised latents (B, 4, h, w) as the student's own walks from pure noise have them at the times (B,) of TIMES, by the steps
+    of its row's sampler (Euler a: Karras et al. 2022, arXiv:2206.00364, with noise)."""
+    first = torch.full((len(kinds),), TIMES[-1], device=teacher.alphas.device)
+    x = (1 - teacher.share(first)).sqrt() * torch.randn((len(kinds), *shape), generator=generator).to(context)
+    for kind in reversed(range(len(TIMES) - 1)):
+        on = torch.from_numpy(kinds <= kind).to(x.device)
+        if not on.any():
+            break
+        time, next_time = TIMES[kind + 1], TIMES[kind]
+        clean = teacher.clean(student, x[on], torch.full((int(on.sum()),), time, device=x.device), context[on])
+        sigma, to = teacher.sigma(time), teacher.sigma(next_time)
+        up = (to**2 * (sigma**2 - to**2) / sigma**2).sqrt()
+        down = (to**2 - up**2).sqrt()
+        y = x[on] / teacher.alphas[time].sqrt()
+        y = clean + (y - clean) * (down / sigma) + up * torch.randn(clean.shape, generator=generator).to(x)
+        x[on] = y * teacher.alphas[next_time].sqrt()
+    return x
 
 
 def _opposed(

@@ -30,6 +30,10 @@ TIMES = 32
 MOST_NOISE, AWAY_FROM_NOISE = 0.45, 1.5
 """Share of the times up to which latents are noised, and the exponent of what is drawn of it: mostly little. Under more noise
 a thing can hardly be told, and a student would learn to draw it larger than it is."""
+ENOUGH = 0.3
+"""Nats from which on a thing is named surely enough: beyond, pictures would be drawn for this network's eyes."""
+SHAPES_COUNT = 0.25
+"""Of what a toy does: the few shapes are learnt at once, and then exaggerated."""
 MOVED = 2
 """Cells by which latents are moved, so that a thing is known wherever it stands."""
 
@@ -146,10 +150,13 @@ class Naming:
         rng: np.random.Generator,
         generator: torch.Generator,
     ) -> Tensor:
-        """(B,) for drawn latents (B, 4, h, w) of the picked scenes (B,) in those wordings (B,); 0 where words tell too little."""
+        """(B,) in nats, for drawn latents (B, 4, h, w) of the picked scenes (B,) in those wordings (B,); 0 where a thing is named
+        surely enough, or where the words tell too little."""
         told = [self.tells(int(scene), int(wording)) for scene, wording in zip(picked, wordings, strict=True)]
         scores = self.network(*noised(drawn, alphas, rng, generator))
-        return unnamed(scores, torch.from_numpy(self.things[picked]).to(drawn.device)) * torch.tensor(told).to(drawn)
+        missing = functional.relu(unnamed(scores, torch.from_numpy(self.things[picked]).to(drawn.device)) - ENOUGH)
+        weights = np.where(self.things[picked, 0] < len(names()), 1.0, SHAPES_COUNT) * told
+        return missing * torch.from_numpy(weights).to(drawn)
 
 
 def load_namer(state_file: Path, arithmetic: Arithmetic) -> Namer | None:

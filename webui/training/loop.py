@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -232,6 +232,11 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
 def read_state(path: Path) -> dict[str, Any] | None:
     """The saved state, its tensors on the CPU; None without one."""
     return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+
+
+def put_average(state: Mapping[str, Any], network: nn.Module) -> None:
+    """What is exported of a learner of one network: its running average."""
+    _copy(state["average"], list(network.parameters()))
 
 
 def parameters_of(networks: Iterable[nn.Module]) -> list[nn.Parameter]:

@@ -15,7 +15,7 @@ from diffusers.models.embeddings import get_timestep_embedding
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from webui.training.loop import Arithmetic, Learner, draws, learn, read_state, write_state
+from webui.training.loop import Arithmetic, Learner, draws, learn, put_average, read_state, write_state
 from webui.training.networks import LATENT_CHANNELS
 from webui.training.options import Goal
 from webui.training.toys.scene import names
@@ -165,8 +165,6 @@ def load_namer(state_file: Path, arithmetic: Arithmetic) -> Namer | None:
     if state is None:
         return None
     namer = Namer()
-    with torch.no_grad():
-        for parameter, average in zip(namer.parameters(), state["average"], strict=True):
-            parameter.copy_(average)
+    put_average(state, namer)
     arithmetic.put(namer)
     return namer.eval().requires_grad_(False)

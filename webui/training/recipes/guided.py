@@ -22,7 +22,7 @@ from webui.training import scenes
 from webui.training.autoencoder import load_autoencoder
 from webui.training.export import export_beside
 from webui.training.filling import Filling, fill
-from webui.training.loop import read_state
+from webui.training.loop import put_average, read_state
 from webui.training.networks import Autoencoder, make_unet
 from webui.training.recipe import Recipe
 from webui.training.unet import train_unet
@@ -105,9 +105,7 @@ class GuidedRecipe(Recipe):
         if state is None:
             raise StartError("There is no trained U-Net yet: run --stage unet first.")
         unet = make_unet(self.channels)
-        with torch.no_grad():
-            for parameter, average in zip(unet.parameters(), state["average"], strict=True):
-                parameter.copy_(average)
+        put_average(state, unet)
         export_beside(self.output, self.base, unet, self.index)
         self.say(f"export: {self.output}, of {state['clock']['samples']:,} samples. webui evaluate {self.name} scores it.")
         return True

@@ -21,7 +21,7 @@ from webui.contract.errors import StartError
 from webui.training import scenes
 from webui.training.autoencoder import load_autoencoder, picture_loss, save_network
 from webui.training.filling import Filling, fill
-from webui.training.loop import Learner, draws, learn, read_state, write_state
+from webui.training.loop import Learner, draws, learn, put_average, read_state, write_state
 from webui.training.networks import Autoencoder, make_tiny
 from webui.training.recipe import Recipe
 from webui.training.scenes import to_tensor
@@ -110,9 +110,7 @@ class TinyRecipe(Recipe):
             state = read_state(self.state_of(part))
             if state is None:
                 raise StartError(f"There is no trained {part} yet: run --stage {part} first.")
-            with torch.no_grad():
-                for parameter, average in zip(getattr(network, part).parameters(), state["average"], strict=True):
-                    parameter.copy_(average)
+            put_average(state, getattr(network, part))
         save_network(network.half(), self.output)
         self.say(f"export: {self.output}. webui evaluate tiny scores it.")
         return True

@@ -13,7 +13,6 @@ import filecmp
 from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from webui.contract.errors import StartError, UnknownNameError
@@ -21,7 +20,7 @@ from webui.training import scenes
 from webui.training.autoencoder import load_autoencoder
 from webui.training.distilling import FEATURES, PARTS, Distillation, Teacher, train_turbo
 from webui.training.export import export_turbo
-from webui.training.loop import read_state
+from webui.training.loop import put_average, read_state
 from webui.training.namer import Naming, load_namer, train_namer
 from webui.training.options import MODELS
 from webui.training.recipe import Recipe
@@ -132,9 +131,7 @@ class TurboRecipe(Recipe):
         if state is None:
             raise StartError("There is no trained student yet: run --stage unet first.")
         student = Teacher.open(self.base, self.arithmetic).unet
-        with torch.no_grad():
-            for parameter, average in zip(student.parameters(), state["average"], strict=True):
-                parameter.copy_(average)
+        put_average(state, student)
         export_turbo(self.output, self.base, student.cpu())
         self.say(f"export: {self.output}, of {state['clock']['samples']:,} samples. webui evaluate turbo scores it.")
         return True

@@ -28,7 +28,7 @@ from webui.training import scenes
 from webui.training.autoencoder import Kind, load_autoencoder, train_autoencoder, train_decoder
 from webui.training.export import export_upscaler
 from webui.training.filling import Filling, fill
-from webui.training.loop import Learner, draws, learn, read_state, write_state
+from webui.training.loop import Learner, draws, learn, put_average, read_state, write_state
 from webui.training.networks import (
     HIGH_BETA,
     LARGE_SCALE,
@@ -164,9 +164,7 @@ class UpscalerRecipe(Recipe):
         if state is None:
             raise StartError("There is no trained U-Net yet: run --stage unet first.")
         unet = make_upscaler()
-        with torch.no_grad():
-            for parameter, average in zip(unet.parameters(), state["average"], strict=True):
-                parameter.copy_(average)
+        put_average(state, unet)
         return unet
 
     def _fit(self) -> Tensor:

@@ -124,6 +124,20 @@ def test_a_class_is_drawn_and_a_name_that_is_none_is_answered_with_the_nearest(p
     drawn(page, re.compile("Class: (0|tench),"))
 
 
+def test_a_job_that_fails_before_generate_is_answered_still_says_why(page: Any) -> None:
+    """The events and the answer come on two ways, and either may be the first."""
+    page.evaluate("() => { window.answered = LW.stage.answered; LW.stage.answered = (...came) => { window.held = came; }; }")
+    choose(page, "ldm-class-a", "LDM class")
+    page.locator("#txt2img_class input").fill("goldfsh")
+    page.keyboard.press("Tab")
+    draw(page, 1, 64)
+    message = page.locator("#txt2img_message", has_text="Did you mean 'goldfish' (1)?")
+    message.wait_for()
+    page.wait_for_function("() => window.held")
+    page.evaluate("() => window.answered(...window.held)")
+    assert message.is_visible()
+
+
 @pytest.mark.parametrize("page", ["/api/v1/inputs"], indirect=True)
 def test_what_is_no_picture_is_said_on_the_stage(page: Any, tmp_path: Path) -> None:
     (tmp_path / "notes.png").write_text("no picture")

@@ -28,7 +28,7 @@ class Surroundings:
         self._streams, self._hooks = (sys.stdin, sys.stdout, sys.stderr), (sys.excepthook, sys.displayhook)
         self._filters, self._meta = list(warnings.filters), (list(sys.meta_path), list(sys.path_hooks))
         root = logging.getLogger()
-        self._logging = root.level, list(root.handlers), logging.root.manager.disable
+        self._handlers, self._levels = list(root.handlers), (root.level, root.manager.disable)
 
     def restore(self, folder: Path | None = None, own: str = "") -> None:
         """Put back what was changed.
@@ -47,9 +47,10 @@ class Surroundings:
         warnings.filters[:] = self._filters  # type: ignore[index]
         sys.meta_path[:], sys.path_hooks[:] = self._meta
         root = logging.getLogger()
-        root.setLevel(self._logging[0])
-        root.handlers[:] = self._logging[1]
-        logging.disable(self._logging[2])
+        root.handlers[:] = self._handlers
+        if (root.level, root.manager.disable) != self._levels:  # to set them forgets what every logger has worked out
+            root.setLevel(self._levels[0])
+            logging.disable(self._levels[1])
         if not all(map(operator.is_, map(sys.modules.get, self._modules), self._modules.values())):  # some thousands, so in C
             sys.modules.update(self._modules)
         if folder is None:

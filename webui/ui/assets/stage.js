@@ -291,7 +291,8 @@
     drawAll() { stages.forEach(draw); LW.header(); },
     /* the answer to Generate: {job, message} */
     answered(tab, answer) {
-      LW.stage.say(tab, answer?.message);
+      const job = LW.jobs.get(answer?.job); /* it may have failed before its answer came, and what it said stays */
+      if (answer?.message || !job || LW.isOpen(job)) LW.stage.say(tab, answer?.message);
       if (answer?.job && LW.board.has(tab)) LW.board.show(tab, 'result');
       if (answer?.jobs > 1) LW.note(`${answer.jobs} jobs are in the queue`);
       of(tab).root?.scrollIntoView({ block: 'nearest' }); /* on a phone the stage may be out of sight */

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -169,17 +169,15 @@ def train_turbo(
     """
     torch.manual_seed(SEED)
     teacher = Teacher.open(base, arithmetic)
+    before = None if begin is None else Teacher.open(begin, arithmetic).unet
     student = copy.deepcopy(teacher.unet).requires_grad_(True)
-    before: UNet | None = None
-    if begin is not None:
-        before = Teacher.open(begin, arithmetic).unet
+    if before is not None:
         try:
             student.load_state_dict(before.state_dict())
         except RuntimeError as error:
             raise StartError(f"{begin} is no student of {base}: its U-Net has another shape.") from error
-    learner = Learner(
-        {"unet": student}, list(student.parameters()), RATE if begin is None else ON_RATE, AVERAGE_RATE, warm_steps=50
-    )
+    rate = RATE if before is None else ON_RATE
+    learner = Learner({"unet": student}, list(student.parameters()), rate, AVERAGE_RATE, warm_steps=50)
     unasked = teacher.context(np.asarray([padded([])]))
     features = _features(how.features, teacher, arithmetic, tiny)
     with torch.no_grad():
@@ -188,73 +186,133 @@ def train_turbo(
     if (state := read_state(state_file)) is not None:
         learner.load(state)
         critic.load(state["critic"])
-    heard: list[Tensor] = []
-
-    def loss(step: int) -> Tensor:
-        rng, generator = draws(SEED, step)
-        picked = rng.integers(0, len(latents), batch)
-        z = torch.from_numpy(latents[picked].astype(np.float32)).to(arithmetic.device)
-        wordings = rng.integers(0, tokens.shape[1], batch)
-        ids = tokens[picked, wordings]
-        way = rng.choice(3, batch, p=np.asarray(WAYS) / sum(WAYS))
-        own = rng.choice(3, batch, p=np.asarray(OWN_OFTEN) / sum(OWN_OFTEN))
-        kinds = np.where(way == NOISE, len(TIMES) - 1, np.where(way == OWN, own, rng.integers(0, 3, batch)))
-        t = torch.from_numpy(np.asarray(TIMES)[kinds]).to(arithmetic.device)
-
-        def noise() -> Tensor:
-            return torch.randn(z.shape, generator=generator).to(z)
-
-        with torch.no_grad():
-            context = teacher.context(ids)
-            words = _means(context, ids)
-        shown = torch.from_numpy(way == RENDER).to(z)
-        x = shown[:, None, None, None] * teacher.share(t).sqrt() * z + (1 - teacher.share(t)).sqrt() * noise()
-        walked = torch.from_numpy(way == OWN).to(arithmetic.device)
-        with arithmetic():
-            if walked.any():
-                x[walked] = walked_to(teacher, student, context[walked], kinds[way == OWN], z.shape[1:], generator)
-            drawn = teacher.clean(student, x, t, context)
-        learns = torch.ones_like(walked) if before is None else shown == 0
-        total = torch.zeros_like(shown)
-        if learns.any():
-            total[learns] = both(rng, generator, *(one[learns] for one in (drawn, z, context, words, shown)))
-        if not learns.all():
-            assert before is not None
-            with torch.no_grad(), arithmetic():
-                was = teacher.clean(before, x[~learns], t[~learns], context[~learns])
-            total[~learns] = HELD * (drawn[~learns] - was).pow(2).mean((1, 2, 3))
-        total = total * evenly(teacher.alphas[t])
-        if naming is not None:
-            named = naming(drawn, picked, wordings, teacher.alphas, rng, generator)
-            total = total + NAMING * (1 - shown) * named
-        return total.mean()
-
-    def both(rng: np.random.Generator, generator: torch.Generator, *of: Tensor) -> Tensor:
-        """The two losses of the paper, (B,), of drawn latents, the real ones, context, words and whether those were shown."""
-        drawn, z, context, words, shown = of
-        total = torch.zeros_like(shown)
-        if "adversarial" not in how.without:
-            is_told = "text" not in how.without
-            told = context if is_told else unasked.expand(len(drawn), -1, -1)
-            score, own = _opposed(critic, features, drawn, z, told, words, shown, generator, is_told)
-            heard.append(own)
-            total = total - score
-        if "distillation" not in how.without:
-            noise = torch.randn(z.shape, generator=generator).to(z)
-            total = total + DISTILLATION * _distance(teacher, drawn, context, unasked, how.guidance, noise, rng, arithmetic)
-        return total
+    lessons = _Lessons(latents, tokens, batch, how, teacher, student, before, unasked, features, critic, naming, arithmetic)
 
     def save() -> None:
         write_state(state_file, learner.state() | {"critic": critic.state()})
 
-    def about() -> str:
-        words = f"loss of the adversary {torch.stack(heard).mean().item():.3f}" if heard else ""
-        heard.clear()
+    curve = state_file.with_suffix(".tsv")
+    return learn(
+        learner, goal, lessons.loss, batch, save=save, say=say, should_stop=should_stop, curve=curve, about=lessons.heard
+    )
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a step's batch of B is asked and shown."""
+
+    picked: NDArray[np.int64]
+    """(B,) scenes."""
+    wordings: NDArray[np.int64]
+    """(B,) which of a scene's."""
+    way: NDArray[np.int64]
+    """(B,) NOISE, OWN or RENDER."""
+    kinds: NDArray[np.int64]
+    """(B,) places in TIMES."""
+    z: Tensor
+    """(B, 4, h, w) the scenes' own latents."""
+    context: Tensor
+    words: Tensor
+    """(B, W) means of the context."""
+    is_render: Tensor
+    """(B,) 1.0 where a noised render is shown, and 0.0."""
+
+    def where(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """z, context, words and is_render of some rows."""
+        return self.z[rows], self.context[rows], self.words[rows], self.is_render[rows]
+
+
+@dataclass(frozen=True)
+class _Lessons:
+    """What the student learns from, step by step. See train_turbo for the parts."""
+
+    latents: NDArray
+    tokens: NDArray
+    batch: int
+    how: Distillation
+    teacher: Teacher
+    student: UNet
+    before: UNet | None
+    """What it began from, when that was a student already."""
+    unasked: Tensor
+    """(1, 77, W) of no words."""
+    features: Features
+    critic: Critic
+    naming: Naming | None
+    arithmetic: Arithmetic
+    _own: list[Tensor] = field(default_factory=list)
+    """The adversary's losses since the last line."""
+
+    def loss(self, step: int) -> Tensor:
+        """Scalar; the adversary learns by the way."""
+        rng, generator = draws(SEED, step)
+        shown = self._shown(rng)
+        t = torch.from_numpy(np.asarray(TIMES)[shown.kinds]).to(shown.z.device)
+        x = self._noised(shown, t, generator)
+        with self.arithmetic():
+            drawn = self.teacher.clean(self.student, x, t, shown.context)
+        learns = torch.ones_like(t, dtype=torch.bool) if self.before is None else shown.is_render == 0
+        total = torch.zeros_like(shown.is_render)
+        if learns.any():
+            total[learns] = self._both(rng, generator, drawn[learns], *shown.where(learns))
+        if self.before is not None and not learns.all():
+            with torch.no_grad(), self.arithmetic():
+                was = self.teacher.clean(self.before, x[~learns], t[~learns], shown.context[~learns])
+            total[~learns] = HELD * (drawn[~learns] - was).pow(2).mean((1, 2, 3))
+        total = total * evenly(self.teacher.alphas[t])
+        if self.naming is not None:
+            named = self.naming(drawn, shown.picked, shown.wordings, self.teacher.alphas, rng, generator)
+            total = total + NAMING * (1 - shown.is_render) * named
+        return total.mean()
+
+    def heard(self) -> str:
+        """How the adversary did since it was last asked."""
+        words = f"loss of the adversary {torch.stack(self._own).mean().item():.3f}" if self._own else ""
+        self._own.clear()
         return words
 
-    return learn(
-        learner, goal, loss, batch, save=save, say=say, should_stop=should_stop, curve=state_file.with_suffix(".tsv"), about=about
-    )
+    @torch.no_grad()
+    def _shown(self, rng: np.random.Generator) -> _Shown:
+        batch, device = self.batch, self.arithmetic.device
+        picked = rng.integers(0, len(self.latents), batch)
+        wordings = rng.integers(0, self.tokens.shape[1], batch)
+        way = rng.choice(3, batch, p=np.asarray(WAYS) / sum(WAYS))
+        own = rng.choice(3, batch, p=np.asarray(OWN_OFTEN) / sum(OWN_OFTEN))
+        kinds = np.where(way == NOISE, len(TIMES) - 1, np.where(way == OWN, own, rng.integers(0, 3, batch)))
+        z = torch.from_numpy(self.latents[picked].astype(np.float32)).to(device)
+        ids = self.tokens[picked, wordings]
+        context = self.teacher.context(ids)
+        is_render = torch.from_numpy(way == RENDER).to(z)
+        return _Shown(picked, wordings, way, kinds, z, context, _means(context, ids), is_render)
+
+    @torch.no_grad()
+    def _noised(self, shown: _Shown, t: Tensor, generator: torch.Generator) -> Tensor:
+        """(B, 4, h, w) what the student is to take the noise from."""
+        z, share = shown.z, self.teacher.share(t)
+        noise = torch.randn(z.shape, generator=generator).to(z)
+        x = shown.is_render[:, None, None, None] * share.sqrt() * z + (1 - share).sqrt() * noise
+        walked = torch.from_numpy(shown.way == OWN).to(x.device)
+        if walked.any():
+            with self.arithmetic():
+                of = shown.context[walked], shown.kinds[shown.way == OWN]
+                x[walked] = walked_to(self.teacher, self.student, *of, z.shape[1:], generator)
+        return x
+
+    def _both(self, rng: np.random.Generator, generator: torch.Generator, drawn: Tensor, *of: Tensor) -> Tensor:
+        """The two losses of the paper, (B,), of drawn latents (B, 4, h, w) and what they were shown (as in _Shown.where)."""
+        z, context, words, is_render = of
+        total = torch.zeros_like(is_render)
+        if "adversarial" not in self.how.without:
+            is_told = "text" not in self.how.without
+            told = context if is_told else self.unasked.expand(len(drawn), -1, -1)
+            score, own = _opposed(self.critic, self.features, drawn, z, told, words, is_render, generator, is_told)
+            self._own.append(own)
+            total = total - score
+        if "distillation" not in self.how.without:
+            noise = torch.randn(z.shape, generator=generator).to(z)
+            at = self.how.guidance, noise, rng, self.arithmetic
+            total = total + DISTILLATION * _distance(self.teacher, drawn, context, self.unasked, *at)
+        return total
 
 
 @torch.no_grad()

@@ -233,3 +233,31 @@ def test_a_broken_checkpoint_is_named_and_the_old_one_stays(page: Any, server: S
         page.wait_for_function("document.querySelector('#checkpoint input').value === 'pocket'")
     finally:
         (folder / "broken.safetensors").unlink()
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["by its style", "by script"])
+def test_a_prompt_grows_with_its_words_by_six_lines_and_shrinks_again(page: Any, is_known: bool) -> None:
+    if not is_known:  # a browser that does not know field-sizing
+        page.add_init_script("CSS.supports = () => false")
+        page.reload()
+        page.add_style_tag(content="html body textarea { field-sizing: fixed !important; }")
+    box = page.locator("#txt2img_prompt textarea")
+    box.wait_for()
+
+    def height(words: str) -> float:
+        box.fill(words)
+        return float(box.bounding_box()["height"])
+
+    empty, line = height(""), box.evaluate("box => parseFloat(getComputedStyle(box).lineHeight)")
+    lines = [round((height("\n".join("a" * count)) - empty) / line, 1) for count in (4, 5, 8, 40, 1)]
+    assert lines == [0, 1, 4, 6, 0]
+
+
+def test_the_prompts_are_high_enough_in_every_tab(page: Any) -> None:
+    for tab, lines in {"txt2img": 4, "img2img": 3, "inpaint": 3, "depth": 3, "turbo": 4}.items():
+        page.locator(f"#tab_{tab}-button").click()
+        for name, rows in {"prompt": lines, "neg_prompt": 2}.items():
+            box = page.locator(f"#{tab}_{name} textarea")
+            if box.is_visible():
+                at_least = box.evaluate("box => parseFloat(getComputedStyle(box).lineHeight)") * rows
+                assert at_least <= box.bounding_box()["height"] <= at_least + 24, (tab, name)

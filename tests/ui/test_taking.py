@@ -89,3 +89,16 @@ def test_values_of_panels_that_a_tab_does_not_have_stay_away(built: Any) -> None
 def test_what_cannot_be_is_said_and_nothing_is_taken(built: Any) -> None:
     own, message = taken(built, "txt2img", {"guiders": [{"nam": "x"}]})
     assert own == {"kept": True} and "Guiders: number 1" in message
+
+
+def test_a_letter_in_a_prompt_sets_off_events_of_its_own_alone(built: Any) -> None:
+    """For each input and each trigger of an event Gradio copies a component's state, at each letter."""
+    config = built.get_config_file()
+    prompts = {one["id"] for one in config["components"] if str(one["props"].get("elem_id", "")).endswith("_prompt")}
+    heard = [
+        one
+        for one in config["dependencies"]
+        if any(place in prompts and event in ("change", "input") for place, event in one["targets"])
+    ]
+    assert len(prompts) >= 15 and len(heard) >= len(prompts)
+    assert all(len(one["targets"]) == 1 and one["inputs"] in ([], [one["targets"][0][0]]) for one in heard)

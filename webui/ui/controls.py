@@ -63,15 +63,22 @@ def named(tab: str, name: str, classes: str = "") -> dict[str, Any]:
     return {"label": field.label, "elem_id": f"{tab}_{field.element}", "elem_classes": [*classes.split(), *follows]}
 
 
+def growing(lines: int, **more: Any) -> Any:
+    """A text of some lines that grows with its words by six more. The page's style does it (.grows): Gradio, told to, has the
+    whole page laid out some ten times at each letter."""
+    classes = more.pop("elem_classes", [])
+    return gr.Textbox(
+        lines=lines, max_lines=lines, interactive=True, elem_classes=[*classes, "grows"], **{"max_length": 100_000, **more}
+    )
+
+
 def prompt_fields(tab: str, lines: int = 4) -> Controls:
     """Prompt and negative prompt, each one textarea with its count of tokens; a picture that is dropped on one offers its own."""
     made: Controls = {}
     rows = {"prompt": (lines, "What should the picture show?"), "negative_prompt": (2, "What should it avoid?")}
     for name, (height, words) in rows.items():
         with column("field" if tab == "upscale" else f"field for-{name}"):
-            made[name] = gr.Textbox(
-                lines=height, max_lines=height + 6, max_length=100_000, placeholder=words, interactive=True, **named(tab, name)
-            )
+            made[name] = growing(height, placeholder=words, **named(tab, name))
             html(
                 '<span class="count" title="Tokens used, and room in the chunks they fill" hidden></span>',
                 elem_id=f"{tab}_{FIELDS[name].element}_tokens",
@@ -239,9 +246,7 @@ def told_fields(tab: str) -> Controls:
             ("second_prompt", "the same as the prompt"),
             ("second_negative_prompt", "the same as the negative prompt"),
         ):
-            made[name] = gr.Textbox(
-                lines=2, max_lines=6, max_length=100_000, placeholder=words, interactive=True, **named(tab, name)
-            )
+            made[name] = growing(2, placeholder=words, **named(tab, name))
         for pair in (("original_width", "original_height"), ("crop_left", "crop_top"), ("target_width", "target_height")):
             with gr.Row(elem_classes="pair"):
                 for name in pair:

@@ -53,15 +53,9 @@ def build(app: App, can_choose: bool = True) -> gr.Blocks:
         for panels in top.panels.values():
             panels.fill(restored.then)
         follow_checkpoint(app, top, making, restored, can_choose)
-        for controls in (
-            {"defaults": top.defaults},
-            *making,
-        ):  # a tab at a time: Gradio takes 50 ms to gather all, at each letter
-            own = list(controls.values())
-            ids = json.dumps([control.elem_id or "defaults" for control in own])
-            gr.on(
-                [control.change for control in own], None, own, None, js=f"(...values) => LW.remember({ids}, values)", **IN_PAGE
-            )
+        for control in values:  # each alone: at a letter Gradio takes a millisecond for each input and each trigger of its events
+            ids = json.dumps([control.elem_id or "defaults"])
+            control.change(None, control, None, js=f"value => LW.remember({ids}, [value])", **IN_PAGE)
     return demo
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from webui.ui.controls import QUIET, Controls, amount, choice, column, group, inset_text, named, one_of, tick
+from webui.ui.controls import QUIET, Controls, amount, choice, column, group, growing, inset_text, named, one_of, tick
 from webui.ui.fields import FIELDS, whole
 from webui.ui.markup import button, html, picture_line
 from webui.ui.quiet_gradio import gr
@@ -32,9 +32,9 @@ def thing_fields(tab: str, has_map: bool = False) -> Controls:
     with column("for-class_label"):
         made["class_label"] = choice(tab, "class_label", [], "")
     with column("for-boxes"):
-        made["boxes"] = gr.Textbox(
-            lines=4, max_lines=12, max_length=20_000, placeholder="label  x  y  width  height, a line for each box",
-            info="In shares of the picture, from its top left corner", interactive=True, **named(tab, "boxes"),
+        made["boxes"] = growing(
+            4, max_length=20_000, placeholder="label  x  y  width  height, a line for each box",
+            info="In shares of the picture, from its top left corner", **named(tab, "boxes"),
         )  # fmt: skip
     if has_map:
         made["map"] = _picture(tab, "map")
@@ -131,10 +131,7 @@ def hires_fields(tab: str, app: App, header: Header, size: tuple[Any, Any]) -> C
             "hires_steps": inset_text(tab, "hires_steps", placeholder="as many as above"),
         }
         for name, same in (("hires_prompt", "prompt"), ("hires_negative_prompt", "negative prompt")):
-            made[name] = gr.Textbox(
-                lines=2, max_lines=6, max_length=100_000, placeholder=f"the same as the {same}", interactive=True,
-                **named(tab, name),
-            )  # fmt: skip
+            made[name] = growing(2, placeholder=f"the same as the {same}", **named(tab, name))
     asked = [scale, *sides, *size]
     gr.on([control.change for control in asked], hires_words, asked, told, **QUIET)
     return made

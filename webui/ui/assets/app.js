@@ -115,8 +115,17 @@ const LW = (() => {
     counter.textContent = `${used} / ${room}`;
     counter.classList.toggle('over', room > 75);
   }
+  /* a prompt is as high as its words, where the style cannot have it so by itself */
+  const isGrown = CSS.supports('field-sizing', 'content');
+  function grow(box) {
+    box.style.height = '';
+    const { scrollHeight, offsetHeight, clientHeight } = box;
+    const most = parseFloat(getComputedStyle(box).maxHeight) || Infinity; /* while no height is set */
+    if (scrollHeight > clientHeight) box.style.height = `${Math.min(scrollHeight + offsetHeight - clientHeight, most)}px`;
+  }
   const countTokens = () => all('textarea[data-testid=textbox]').forEach(showTokens);
   document.addEventListener('input', event => {
+    if (!isGrown && event.target.matches('.grows textarea')) grow(event.target);
     const field = event.target.matches('textarea') && event.target.closest('[id$=_prompt]');
     if (!field) return;
     clearTimeout(timers.get(field.id));

@@ -15,10 +15,11 @@
   let session = shelf('sessionStorage', SEED_KEY);
   try { model = JSON.parse(shelf('localStorage', MODEL_KEY)) ?? {}; } catch { /* damaged: the server tells it again */ }
 
-  const field = name => one(`#turbo_${name} textarea, #turbo_${name} input:not([type=range], [type=radio])`);
+  const block = name => document.getElementById(`turbo_${name}`); /* by its id, for all of them are read at each letter */
+  const field = name => block(name)?.querySelector('textarea, input:not([type=range], [type=radio])');
   const text = name => field(name)?.value ?? '';
-  const picked = (name, fallback) => one(`#turbo_${name} input:checked`)?.value ?? fallback;
-  const number = name => { const value = parseFloat(one(`#turbo_${name} input[type=number]`)?.value); return Number.isNaN(value) ? null : value; };
+  const picked = (name, fallback) => block(name)?.querySelector('input:checked')?.value ?? fallback;
+  const number = name => { const value = parseFloat(block(name)?.querySelector('input[type=number]')?.value); return Number.isNaN(value) ? null : value; };
   const side = name => { const typed = text(name).trim(); return !typed ? model[name] : /^\d{1,9}$/.test(typed) ? +typed : typed; };
   function roll() {
     session = String(crypto.getRandomValues(new Uint32Array(1))[0]);
@@ -164,11 +165,12 @@
     }
   }
   function drawTools() { for (const id of ['keep', 'refine']) one(`#turbo_${id}`, root).disabled = !shown; }
+  const hide = (place, isHidden) => { if (place.hidden !== isHidden) place.hidden = isHidden; }; /* to set it again costs a layout */
   function drawEmpty() {
     if (!root) return;
     const wish = read(), isEmpty = !wish.prompt.trim() && !wish.picture, hasInput = input.kind !== 'none';
-    part(root, 'empty').hidden = !isEmpty || hasInput;
-    part(root, 'out').hidden = isEmpty && !hasInput;
+    hide(part(root, 'empty'), !isEmpty || hasInput);
+    hide(part(root, 'out'), isEmpty && !hasInput);
     if (isEmpty && root.dataset.state === 'drawn') { root.dataset.state = 'empty'; view.clear(); view.forget(); shown = null; drawTools(); }
     if (root.dataset.state !== 'drawn') view.fit(...['width', 'height'].map(name => +side(name) > 0 ? +side(name) : 512));
     if (+side('width') >= SMALLEST && +side('height') >= SMALLEST) input.fit(+side('width'), +side('height'));

@@ -59,6 +59,12 @@
       tick();
       timer ??= setInterval(tick, READ_MS);
     }
+    /* the letters of a node that is there: a new node would have the styles of all that stands around it looked up again */
+    function put(name, text) {
+      const place = part(root, name), node = place.firstChild;
+      if (!node) place.textContent = text;
+      else if (node.data !== text) node.data = text;
+    }
     function tick() {
       const now = performance.now();
       if (now - read < READ_MS * .9) return; /* numbers that change more often cannot be read */
@@ -66,10 +72,10 @@
       times = times.filter(time => time > now - WINDOW_MS);
       if (!times.length) { clearInterval(timer); timer = undefined; }
       const rate = times.length * 1000 / WINDOW_MS;
-      part(root, 'rate').textContent = rate.toFixed(rate >= 20 || !rate ? 0 : 1);
+      put('rate', rate.toFixed(rate >= 20 || !rate ? 0 : 1));
       const shown = latencies.slice(-SHOWN_LATENCIES), top = Math.max(50, ...shown);
       if (!shown.length) return;
-      part(root, 'latency').textContent = Math.round(shown.at(-1));
+      put('latency', String(Math.round(shown.at(-1))));
       part(root, 'latency-box').title = network;
       if (shown.length >= FEWEST_LATENCIES) one('.spark polyline', root).setAttribute('points', shown.map((ms, i) => `${(i + SHOWN_LATENCIES - shown.length) * 120 / (SHOWN_LATENCIES - 1)},${27 - 26 * ms / top}`).join(' '));
     }

@@ -53,10 +53,7 @@ def _word_fields() -> Controls:
     }
     for name, (element, label, lines, words) in rows.items():
         with controls.column(f"field live-{element}"):
-            made[name] = gr.Textbox(
-                lines=lines, max_lines=lines + 6, max_length=100_000, placeholder=words, interactive=True, label=label,
-                elem_id=f"{NAME}_{element}",
-            )  # fmt: skip
+            made[name] = controls.growing(lines, placeholder=words, label=label, elem_id=f"{NAME}_{element}")
     return made
 
 
@@ -132,8 +129,10 @@ def _checkpoint_field(app: App, header: Header) -> Controls:
 
 
 def _follow(header: Header, made: Controls) -> None:
-    """What a control takes on without being typed into (a reload, a button, another tab) is sent too."""
-    gr.on([control.change for control in made.values()], None, None, None, js="() => LW.turbo.ask()", **IN_PAGE)
+    """What a control takes on without being typed into (a reload, a button, another tab) is sent too. Each has an event of its
+    own, for at each letter Gradio looks up every trigger of the event."""
+    for control in made.values():
+        control.change(None, None, None, js="() => LW.turbo.ask()", **IN_PAGE)
     menu = made["checkpoint"]
     menu.change(None, menu, None, js="title => LW.turbo.choose(title)", **IN_PAGE)
     header.facts.change(None, None, None, js="() => LW.turbo.rechosen()", **IN_PAGE)

@@ -256,6 +256,7 @@ def test_a_prompt_grows_with_its_words_by_six_lines_and_shrinks_again(page: Any,
 def test_the_prompts_are_high_enough_in_every_tab(page: Any) -> None:
     for tab, lines in {"txt2img": 4, "img2img": 3, "inpaint": 3, "depth": 3, "turbo": 4}.items():
         page.locator(f"#tab_{tab}-button").click()
+        page.locator(f"#{tab}_prompt textarea").wait_for()  # a tab is built when it is first opened
         for name, rows in {"prompt": lines, "neg_prompt": 2}.items():
             box = page.locator(f"#{tab}_{name} textarea")
             if box.is_visible():

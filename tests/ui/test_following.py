@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,15 +51,19 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-def choose(page: Any, words: str, family: str) -> None:
-    """Choose a checkpoint, and wait until all controls have followed: the badge is there before the last of them."""
-    page.evaluate("() => { const follow = LW.follow; LW.follow = facts => { follow(facts); window.hasFollowed = true; }; }")
-    page.evaluate("() => { window.hasFollowed = false; }")
+def pick(page: Any, words: str) -> None:
+    """Choose a checkpoint in the menu."""
     page.locator("#checkpoint input").click()
     page.locator("#checkpoint input").fill(words)
     page.get_by_role("option", name=words).first.click()
+
+
+def choose(page: Any, words: str, family: str) -> None:
+    """Choose a checkpoint, and wait until all controls have followed: the badge is there before the last of them."""
+    page.wait_for_function("() => !LW.isFollowing()")
+    pick(page, words)
     page.locator("#family", has_text=family).wait_for()
-    page.wait_for_function("() => window.hasFollowed")
+    page.wait_for_function("() => !LW.isFollowing()")
 
 
 def box(page: Any, name: str, tab: str = "txt2img") -> Any:
@@ -175,6 +180,84 @@ def test_sdxl_has_its_sizes_and_its_refiner(page: Any) -> None:
     box(page, "original_width").fill("512")
     draw(page, 2)
     drawn(page, re.compile("Refiner: .*refiner.safetensors, .*Original size: 512x0|Original size: 512x0.*Refiner: "))
+
+
+class Held:
+    """The page's questions of the program that have some words in them, held back until they are let go. The first `free` of
+    them are not."""
+
+    def __init__(self, page: Any, words: str, free: int = 0) -> None:
+        self.page, self.words, self.free = page, words, free
+        self.routes: list[Any] = []
+        self.count = 0
+        page.route("**/gradio_api/run/predict", self._came)
+
+    def _came(self, route: Any) -> None:
+        if self.words not in (route.request.post_data or ""):
+            return route.fallback()
+        self.count += 1
+        return route.continue_() if self.count <= self.free else self.routes.append(route)
+
+    def until(self, count: int) -> None:
+        while len(self.routes) < count:
+            self.page.wait_for_timeout(20)
+
+    def let_go(self, index: int = 0) -> None:
+        route = self.routes[index]
+        with self.page.expect_response(lambda answer: answer.request == route.request):
+            route.continue_()
+
+
+def test_what_is_set_while_a_checkpoint_is_asked_for_stays(page: Any) -> None:
+    choose(page, "pocket", "Pocket")
+    held = Held(page, "sdxl-base-refiner-a/base")
+    pick(page, "sdxl-base-refiner-a/base")
+    held.until(1)
+    box(page, "width").fill("72")
+    page.locator("#txt2img_steps input[type=number]").fill("3")
+    before = box(page, "height").input_value()
+    held.let_go()
+    page.locator("#family", has_text="SDXL").wait_for()
+    page.wait_for_function(f"document.querySelector('#txt2img_height input').value !== '{before}'")
+    assert box(page, "width").input_value() == "72"
+    assert page.locator("#txt2img_steps input[type=number]").input_value() == "3"
+
+
+def test_a_choice_is_asked_for_once_and_leaving_the_menu_asks_nothing(page: Any) -> None:
+    choose(page, "pocket", "Pocket")
+    held = Held(page, "ldm-class-a", free=100)
+    choose(page, "ldm-class-a", "LDM class")
+    page.locator("#checkpoint input").click()
+    page.keyboard.press("Tab")
+    choose(page, "pocket", "Pocket")
+    assert held.count == 1
+
+
+def test_of_two_choices_the_newer_counts_whichever_is_answered_first(page: Any, server: Server) -> None:
+    choose(page, "pocket", "Pocket")
+    held = Held(page, "ldm-")
+    pick(page, "ldm-class-a")
+    held.until(1)
+    pick(page, "ldm-layout-a")
+    held.let_go()
+    held.until(2)
+    assert page.locator("#checkpoint input").input_value().startswith("ldm-layout-a")
+    held.let_go(1)
+    page.locator("#family", has_text="LDM layout").wait_for()
+    assert page.locator("#checkpoint input").input_value().startswith("ldm-layout-a")
+    chosen = json.loads((server.data / "settings.json").read_text())["checkpoint"]
+    assert chosen.startswith("ldm-layout-a")
+
+
+@pytest.mark.parametrize("page", ["/gradio_api/run/predict"], indirect=True)
+def test_a_choice_that_the_program_does_not_answer_is_told_and_taken_back(page: Any) -> None:
+    choose(page, "pocket", "Pocket")
+    page.route("**/gradio_api/run/predict", lambda route: route.fulfill(status=502, body="{}"))
+    pick(page, "ldm-class-a")
+    page.locator("#lw-note", has_text="The checkpoint was not changed").wait_for()
+    page.wait_for_function("document.querySelector('#checkpoint input').value === 'pocket'")
+    page.unroute_all()
+    choose(page, "ldm-class-a", "LDM class")
 
 
 def test_a_tab_says_what_kind_of_checkpoint_it_needs_and_switches_to_one(page: Any) -> None:

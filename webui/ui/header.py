@@ -28,12 +28,8 @@ class Header:
     badge: Any
     defaults: Any
     """Unseen JSON {field: default} of the checkpoint that the controls' values were chosen for."""
-    message: Any
-    """Unseen text: what went wrong with the last choice, "" when nothing did. Script shows it on the stage."""
-    facts: Any
-    """Unseen JSON: what the checkpoint reads and serves (webui.ui.reading). Script hides the rest by it."""
     use: Any
-    """Unseen text: the title that a button of ours wants to be chosen; "" again when it is."""
+    """Unseen text, "MARK TITLE": the checkpoint that is asked for. A mark is of one question (assets/follow.js)."""
     changed: Any
     """Unseen text: another one when files of models came or went, so that the menus are asked anew."""
     presets: list[Any] = field(default_factory=list)
@@ -62,8 +58,7 @@ def header(app: App) -> Header:
         html(status(), elem_id="status", js_on_load="LW.stage.drawAll()")
     use = gr.Textbox("", elem_id="use_checkpoint", label="Checkpoint to use", elem_classes="kept", interactive=True)
     changed = gr.Textbox("", elem_id="checkpoints_changed", label="Files changed", elem_classes="kept", interactive=True)
-    known, message = gr.JSON(facts, visible=False), gr.Textbox("", visible=False)
-    return Header(checkpoint, badge, known, message, gr.JSON(facts_of(app), visible=False), use, changed)
+    return Header(checkpoint, badge, gr.JSON(facts, visible=False), use, changed)
 
 
 def status() -> str:
@@ -120,6 +115,9 @@ def trouble(app: App) -> str:
 def follow_checkpoint(app: App, top: Header, tabs: Sequence[Controls], restored: Any, can_choose: bool) -> None:
     """Bring the defaults of the checkpoint to all tabs: when a page opens (after `restored`), and on a new choice.
 
+    Python answers with one JSON, and script (assets/follow.js) puts into the page what still fits: nothing where another
+    checkpoint was asked for meanwhile, and of the controls those that show what they showed when it was asked.
+
     Args:
         can_choose: whether a choice is the program's; else it is only that of the page's own requests.
     """
@@ -127,48 +125,51 @@ def follow_checkpoint(app: App, top: Header, tabs: Sequence[Controls], restored:
     controls = [tab[name] for tab, names in zip(tabs, following, strict=True) for name in names]
     menus = [(name, tab[name]) for tab in tabs for name in ("class_label", "refiner") if name in tab]
     lists = [*top.presets, *(menu for menu, _ in top.lists), *(menu for _, menu in menus)]
-    outputs = [top.checkpoint, top.badge, top.defaults, top.message, top.facts, top.use, *lists, *controls]
 
-    def settled(title: str | None, before: Mapping[str, Any] | None, values: Sequence[Any], message: str) -> list[Any]:
+    def relisted(title: str | None) -> dict[str, Any]:
+        family = family_of(app, title or "")
+        seconds = [("None", ""), *(refiners(app, family) if family else [])]
+        offers: list[Sequence[Any]] = [size_choices(family)] * len(top.presets)
+        offers += [offered() for _, offered in top.lists]
+        offers += [class_choices(family) if name == "class_label" else seconds for name, _ in menus]
+        pairs = [[(one, one) if isinstance(one, str) else one for one in menu] for menu in offers]
+        return {"title": title, "facts": facts_of(app, title or ""), "choices": choices(app), "lists": pairs}
+
+    def settled(asked: str, title: str | None, before: Mapping[str, Any] | None, shown: Sequence[Any], message: str) -> Any:
         now = defaults_of(app, title or "")
-        updates: list[Any] = []
-        rest = iter(values)
+        moves: list[tuple[Any, Any] | None] = []
+        rest = iter(shown)
         for names in following:
-            shown = {name: next(rest) for name in names}
-            moved = follow(before or {}, now, {name: value for name, value in shown.items() if name not in BEHIND})
-            moved |= follow_words(before or {}, now, {name: value for name, value in shown.items() if name in BEHIND})
-            updates += [moved.get(name, gr.skip()) for name in names]
-        shown = gr.update(choices=choices(app), value=title)
-        return [shown, family(app, title or ""), now, message, facts_of(app, title or ""), "", *offers(title), *updates]
+            values = {name: next(rest) for name in names}
+            moved = follow(before or {}, now, {name: value for name, value in values.items() if name not in BEHIND})
+            moved |= follow_words(before or {}, now, {name: value for name, value in values.items() if name in BEHIND})
+            moves += [(values[name], moved[name]) if name in moved else None for name in names]
+        more = {"badge": family(app, title or ""), "defaults": now, "message": message}
+        return {"asked": asked, "moves": moves, **more, **relisted(title)}
 
-    def offers(title: str | None) -> list[Any]:
-        row = family_of(app, title or "")
-        seconds = [("None", ""), *(refiners(app, row) if row else [])]
-        updates = [gr.update(choices=size_choices(row))] * len(top.presets)
-        updates += [gr.update(choices=list(offered())) for _, offered in top.lists]
-        return updates + [gr.update(choices=class_choices(row) if name == "class_label" else seconds) for name, _ in menus]
-
-    def relisted(title: str | None) -> list[Any]:
-        return [gr.update(choices=choices(app)), facts_of(app, title or ""), *offers(title)]
-
-    def opened(before: Mapping[str, Any] | None, *values: Any) -> list[Any]:
+    def opened(before: Mapping[str, Any] | None, *values: Any) -> Any:
         app.checkpoints.refresh()
-        return settled(chosen(app), before, values, trouble(app))
+        return settled("", chosen(app), before, values, trouble(app))
 
-    def choose(title: str, before: Mapping[str, Any] | None, *values: Any) -> list[Any]:
+    def choose(asked: str, before: Mapping[str, Any] | None, *values: Any) -> Any:
+        title = asked.partition(" ")[2]
         try:
             app.checkpoints.defaults(title)
-            return settled(app.choose_checkpoint(title) if can_choose else title, before, values, "")
+            return settled(asked, app.choose_checkpoint(title) if can_choose else title, before, values, "")
         except WebUIError as error:
-            return settled(chosen(app), before, values, str(error))
+            return settled(asked, chosen(app), before, values, str(error))
 
-    def use(title: str, before: Mapping[str, Any] | None, *values: Any) -> list[Any]:
-        return choose(title, before, *values) if title else [gr.skip()] * len(outputs)
+    came = gr.JSON(None, visible=False)
+    page = [top.checkpoint, top.badge, top.defaults, *lists, *controls]
 
-    script = "(text, facts) => { LW.follow(facts); LW.stage.say(LW.tabName(), text); }"
-    said = {"fn": None, "inputs": [top.message, top.facts], "js": script, **IN_PAGE}
-    restored.then(opened, [top.defaults, *controls], outputs, **QUIET).success(**said)
-    top.use.change(use, [top.use, top.defaults, *controls], outputs, **QUIET).success(**said)
-    listed = {"fn": None, "inputs": [top.facts], "js": "facts => LW.follow(facts)", **IN_PAGE}
-    top.changed.change(relisted, [top.checkpoint], [top.checkpoint, top.facts, *lists], **QUIET).success(**listed)
-    top.checkpoint.input(choose, [top.checkpoint, top.defaults, *controls], outputs, **QUIET).success(**said)
+    def put(event: Any) -> None:
+        placed = event.success(None, [came, *page], page, js="(came, ...now) => LW.settle(came, now)", **IN_PAGE)
+        placed.success(None, came, None, js="came => LW.settled(came)", **IN_PAGE)
+
+    put(restored.then(opened, [top.defaults, *controls], came, **QUIET))
+    asked = top.use.change(choose, [top.use, top.defaults, *controls], came, **{**QUIET, "trigger_mode": "always_last"})
+    put(asked)
+    asked.failure(None, None, top.checkpoint, js="() => LW.unasked()", **IN_PAGE)
+    put(top.changed.change(relisted, top.checkpoint, came, **QUIET))
+    restored.then(None, top.checkpoint, None, js="title => LW.shownFirst(title)", **IN_PAGE)
+    top.checkpoint.input(None, top.checkpoint, None, js="title => LW.choosing(title)", **IN_PAGE)

@@ -214,7 +214,7 @@
       if (memory.can_change && !await change(row, '', 'choose')) return;
       memory.chosen = row.title;
       draw();
-      LW.setBox('use_checkpoint', row.title); /* the page's controls follow */
+      LW.use(row.title); /* the page's controls follow */
       cards.get(row.title)?.querySelector('.card-name').focus();
       setTimeout(look, 300);
     },
@@ -302,7 +302,7 @@
     [said.textContent, said.className] = answer.problem ? [answer.problem, 'spring bad'] : ['Saved', 'spring good'];
     if (answer.problem) return;
     open = answer.told;
-    if (memory.chosen === name) LW.setBox('use_checkpoint', name); /* the controls take them at once */
+    if (memory.chosen === name) LW.use(name); /* the controls take them at once */
     load();
   }
 

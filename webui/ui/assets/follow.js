@@ -39,9 +39,57 @@
   LW.facts = () => facts;
   LW.follow = next => {
     if (!next?.reads) return;
+    const text = JSON.stringify(next), isNew = text !== JSON.stringify(facts);
     facts = next;
-    LW.shelf('localStorage', KEPT, JSON.stringify(facts));
+    LW.shelf('localStorage', KEPT, text);
     apply();
+    if (isNew) LW.turbo?.rechosen();
+  };
+
+  /* Which checkpoint the page is about. Each question has a mark, so that the answer to an older one is known, and dropped: the
+     newest is what counts, however slowly they come. */
+  const AS_IT_IS = { __type__: 'update' }; /* Gradio's word for an output that nothing happens to */
+  let wanted, current, asked = '', count = 0, waiting = [], isOpening = true;
+  const isOld = came => !came || 'asked' in came && came.asked !== asked;
+  function answered() {
+    isOpening = false;
+    for (const done of waiting) done();
+    waiting = [];
+  }
+  LW.isFollowing = () => isOpening || waiting.length > 0;
+  /* asks for a checkpoint; resolves when the controls have followed, or could not */
+  LW.use = title => new Promise(done => {
+    waiting.push(done);
+    wanted = title;
+    asked = `${Date.now()}.${count++} ${title}`;
+    LW.setBox('use_checkpoint', asked);
+  });
+  /* the menu tells each choice twice, and once more whenever it is left */
+  LW.choosing = title => { if (title && title !== wanted) LW.use(title); };
+  LW.shownFirst = title => { wanted ??= title; current ??= title; };
+  LW.unasked = () => {
+    LW.note('The checkpoint was not changed: the program did not answer. Is it still running?');
+    wanted = current;
+    answered();
+    return current;
+  };
+  /* (the answer, what [menu, badge, defaults, ...lists, ...controls] show now) -> what they get. A control that was changed while
+     the answer was on its way stays as it is. */
+  LW.settle = (came, now) => {
+    if (isOld(came)) return now.map(() => AS_IT_IS);
+    const lists = came.lists.map(choices => ({ ...AS_IT_IS, choices })), menu = { ...AS_IT_IS, choices: came.choices };
+    if (!('asked' in came)) return [menu, AS_IT_IS, AS_IT_IS, ...lists, ...now.slice(3 + lists.length).map(() => AS_IT_IS)];
+    wanted = current = came.title;
+    const shown = now.slice(3 + lists.length), isSame = (a, b) => (a ?? '') === (b ?? '');
+    const controls = came.moves.map((move, i) => move && isSame(shown[i], move[0]) ? move[1] : AS_IT_IS);
+    return [{ ...menu, value: came.title }, came.badge, came.defaults, ...lists, ...controls];
+  };
+  LW.settled = came => {
+    if (isOld(came) || came.title !== wanted) return;
+    LW.follow(came.facts);
+    if (!('asked' in came)) return;
+    LW.stage.say(LW.tabName(), came.message);
+    answered();
   };
   LW.presetName = (width, height) => width > 0 && height > 0 ? `${width} × ${height}` : null;
   LW.presetSize = text => { const found = /^\s*(\d+)\s*[×x]\s*(\d+)\s*$/.exec(text ?? ''); return found && [+found[1], +found[2]]; };
@@ -51,7 +99,7 @@
     box.value = text;
     box.dispatchEvent(new Event('input', { bubbles: true }));
   };
-  LW.actions.use = b => LW.setBox('use_checkpoint', b.dataset.title);
+  LW.actions.use = b => LW.use(b.dataset.title);
 
   try { facts = JSON.parse(LW.shelf('localStorage', KEPT)) ?? facts; } catch { /* damaged: the page asks anyway */ }
   apply();

@@ -252,10 +252,7 @@
     if (answer?.message) return say(answer.message);
     if (!answer?.base) return;
     LW.openTab('txt2img');
-    if (one('#checkpoint input')?.value !== answer.base) {
-      LW.setBox('use_checkpoint', answer.base);
-      for (let tries = 0; tries < 100 && one('#checkpoint input')?.value !== answer.base; tries++) await new Promise(done => setTimeout(done, 50));
-    }
+    if (one('#checkpoint input')?.value !== answer.base) await LW.use(answer.base);
     await LW.take.set('txt2img', answer.values);
     LW.note('Its prompt, seed and size are here');
   }

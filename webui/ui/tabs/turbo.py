@@ -40,7 +40,7 @@ def build(app: App, header: Header) -> Controls:
             with controls.column("sheet"):
                 made |= _checkpoint_field(app, header)
         html(live_stage.frame(), elem_id=f"{NAME}_stage", elem_classes="stage", js_on_load="LW.turbo.mount(element)")
-    _follow(header, made)
+    _follow(made)
     _refine(app)
     return made
 
@@ -128,14 +128,13 @@ def _checkpoint_field(app: App, header: Header) -> Controls:
     return {"checkpoint": menu}
 
 
-def _follow(header: Header, made: Controls) -> None:
+def _follow(made: Controls) -> None:
     """What a control takes on without being typed into (a reload, a button, another tab) is sent too. Each has an event of its
     own, for at each letter Gradio looks up every trigger of the event."""
     for control in made.values():
         control.change(None, None, None, js="() => LW.turbo.ask()", **IN_PAGE)
     menu = made["checkpoint"]
     menu.change(None, menu, None, js="title => LW.turbo.choose(title)", **IN_PAGE)
-    header.facts.change(None, None, None, js="() => LW.turbo.rechosen()", **IN_PAGE)
 
 
 def _refine(app: App) -> None:

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,8 @@ FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
 ]
-START_SECONDS = 120
+START_SECONDS = 600
+"""A machine with much else to do took over two minutes for the first picture."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,28 @@ class Server:
     @property
     def pictures(self) -> list[Path]:
         return sorted(self.data.glob("outputs/txt2img-images/*/*.png"))
+
+
+SEEN = """() => [...document.querySelectorAll(':is(#family, [id$=_message], [id$=_notes], [id$=_progress], [id$=_infotext])')]
+  .filter(place => place.offsetParent && place.innerText.trim()).map(place => `${place.id}: ${place.innerText}`).join('\\n')
+  + '\\njobs: ' + JSON.stringify([...LW.jobs.values()].slice(-3))"""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Of a test that failed: what its page said, for whoever reads the log of a machine that is gone."""
+    report = yield
+    page = getattr(item, "funcargs", {}).get("page")
+    if call.when == "call" and report.failed and page is not None:
+        from playwright.sync_api import Error
+
+        try:
+            report.sections.append(("the page", page.evaluate(SEEN)))
+        except Error as error:  # the page may be what failed
+            report.sections.append(("the page", f"cannot be asked: {error}"))
+    return report
 
 
 @pytest.fixture(scope="session")

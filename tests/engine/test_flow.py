@@ -113,10 +113,6 @@ def test_captures_hand_one_recording_to_all_checkpoints_of_a_shape(model: Model)
     assert captures.of(small).unet is not one.unet
 
 
-def test_nothing_is_recorded_on_a_processor(model: Model) -> None:
-    assert Captures().of(model) is model
-
-
 def test_what_is_compiled_ahead_serves_the_shapes_that_were_recorded(model: Model) -> None:
     assert model.unet is not None
     compiled: list[int] = []

@@ -1,7 +1,8 @@
 """The live stream against the bare networks: how much later a frame comes, how many there are, what long streams leave behind.
 
 The viewer is a process of its own. Bare is the time of the very calls of a frame, denoiser and tiny decoder, alone in a loop,
-with the same weights, numbers, threads and batch; it is measured before and after each run of the stream.
+with the same weights, numbers, threads and batch, and traced as the stream's are; it is measured before and after each run of
+the stream.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from webui.contract.errors import WebUIError
 from webui.contract.live import LiveInput
 from webui.contract.parts import Inputs
 from webui.engine import autoencoder
+from webui.engine.captured import Captures
 from webui.engine.conditioning import condition
 from webui.engine.generate import table_of
 from webui.engine.guidance import guide
@@ -52,9 +54,11 @@ def bench(app: App, web: FastAPI, port: int, full: bool) -> list[Row]:
         stream, bare = _beside_bare(app, port, "stream", 20 if full else 8)
         steady = _steady(app, port, 60 if full else 15)
         shown = _in_browser(port, 20 if full else 8)
+        as_it_is = bare_seconds(app, SIDE, is_recorded=False)
     late, rate, own = _median(typing, "after") - typed_bare, _rate(stream), _median(stream, "network")
     return [
         Row("realtime", f"{SIDE} x {SIDE}, a frame's bare network calls, {torch.get_num_threads()} threads", 1000 * bare, "ms"),
+        Row("realtime", "  of the same calls, not traced", bare / as_it_is),
         Row("realtime", "new words to their frame, beyond the bare calls", 1000 * late, "ms", at_most=10),
         Row("realtime", "frames a second", rate, "/s"),
         Row("realtime", "frames a second, typing", _rate(typing), "/s"),
@@ -88,6 +92,9 @@ def serving(web: FastAPI, port: int) -> Iterator[None]:
 def _beside_bare(app: App, port: int, kind: str, seconds: float, side: int = SIDE) -> tuple[list[list[Frame]], float]:
     """(the frames that two viewers saw, seconds of the bare calls around them)"""
     rounds = []
+    _viewer(port, kind, 2, side)
+    while app.live.is_compiling:
+        time.sleep(0.1)
     bare = [bare_seconds(app, side)]
     for _ in range(2):
         rounds.append(_viewer(port, kind, seconds / 2, side)["frames"])
@@ -95,23 +102,31 @@ def _beside_bare(app: App, port: int, kind: str, seconds: float, side: int = SID
     return rounds, statistics.median(bare)
 
 
-def bare_seconds(app: App, side: int, checkpoint: str = "", rounds: int = 40) -> float:
-    """Median seconds of denoiser and tiny decoder, for one picture in one step; in the thread that computes for streams too."""
-    return app.queue.machine.do(partial(_bare_seconds, app, side, checkpoint, rounds))
+def bare_seconds(app: App, side: int, checkpoint: str = "", rounds: int = 40, is_recorded: bool = True) -> float:
+    """Median seconds of denoiser and tiny decoder, for one picture in one step; in the thread that computes for streams too.
+
+    Args:
+        is_recorded: as the stream's calls are (webui.engine.captured); else as the networks are called elsewhere.
+    """
+    return app.queue.machine.do(partial(_bare_seconds, app, side, checkpoint, rounds, is_recorded))
 
 
-def _bare_seconds(app: App, side: int, checkpoint: str, rounds: int) -> float:
+def _bare_seconds(app: App, side: int, checkpoint: str, rounds: int, is_recorded: bool) -> float:
     wishes = Wishes(app.checkpoints, app.parts)
     entry = wishes.entry(checkpoint)
     request = wishes.complete(LiveInput(input=0, prompt="a red fox", width=side, height=side), entry, "", None)
-    with app.checkpoints.use(entry.title) as model, torch.inference_mode():
+    with app.checkpoints.use(entry.title) as found, torch.inference_mode():
+        captures = Captures()
+        model = captures.of(found) if is_recorded else found
         table, family = table_of(model), model.family
         told = condition(request, model, app.parts, [Inputs(size=(side, side))])
         denoise = guide(model, table, *told, request.guidance or 0, 1)
         latent = side // family.latent_factor
         x = torch.randn(1, family.latent_channels, latent, latent, device=model.device) * table.sigma_max
         times = []
-        for _ in range(rounds + 5):
+        for i in range(rounds + 5):
+            if i == 1:
+                captures.compile_ahead()
             began = time.perf_counter()
             autoencoder.quick(denoise(x, table.sigma_max), model).cpu()
             times.append(time.perf_counter() - began)

@@ -1,5 +1,5 @@
-"""Networks recorded as CUDA graphs, one for each shape of their inputs: a fast card computes a call in less time than it takes
-to launch it.
+"""Networks recorded for the live stream, one recording for each shape of their inputs: on a graphics card as CUDA graphs, for a
+fast card computes a call in less time than it takes to launch it; on a processor see webui.engine.traced.
 
 A recorded graph holds addresses. So the recording owns its weights, and another checkpoint of the same shape is copied into
 them: a swap costs the copy, and every recording stays true.
@@ -11,7 +11,7 @@ import copy
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from webui.checkpoints import memory
 from webui.checkpoints.model import Model
 from webui.engine import autoencoder
+from webui.engine.traced import Inputs, Traced, is_small
 
 _log = logging.getLogger(__name__)
 WARM = 3
@@ -31,7 +32,6 @@ SHAPES = 12
 TRIES = 3
 """Failed recordings after which a network is called as it is."""
 
-Inputs = Mapping[str, Tensor]
 Call = Callable[[Inputs], Tensor]
 Record = Callable[[Call, Inputs], Callable[[], Tensor]]
 """(function, its inputs, whose addresses stay) -> what runs it again on whatever they hold then, and answers the output"""
@@ -147,8 +147,10 @@ class Captured(nn.Module):
         return [*network.parameters(), *network.buffers()]
 
 
-class CapturedUNet(Captured):
+class _AsUNet(nn.Module):
     """Called as the U-Net that it was made of."""
+
+    answer: Callable[[Inputs], Tensor]
 
     def forward(self, seen: Tensor, t: Tensor, return_dict: bool = False, **told: Tensor) -> tuple[Tensor]:  # noqa: ARG002
         return (self.answer({"sample": seen, "timestep": t, **told}),)
@@ -158,8 +160,10 @@ class CapturedUNet(Captured):
         return answer
 
 
-class CapturedDecoder(Captured):
+class _AsDecoder(nn.Module):
     """Called as the tiny decoder that it was made of."""
+
+    answer: Callable[[Inputs], Tensor]
 
     def forward(self, latents: Tensor) -> Tensor:
         return self.answer({"latents": latents})
@@ -169,17 +173,34 @@ class CapturedDecoder(Captured):
         return answer
 
 
+class CapturedUNet(_AsUNet, Captured):
+    pass
+
+
+class CapturedDecoder(_AsDecoder, Captured):
+    pass
+
+
+class TracedUNet(_AsUNet, Traced):
+    pass
+
+
+class TracedDecoder(_AsDecoder, Traced):
+    pass
+
+
 class Captures:
     """The recordings of the family that is streamed now: of its U-Net and its tiny decoder.
 
     Args:
-        record: how a call is recorded; None: as a CUDA graph, and not at all on other devices.
+        record: how a call is recorded; None: as a CUDA graph, or as a trace on a processor.
     """
 
     def __init__(self, record: Record | None = None) -> None:
         self._record = record
         self._unet: CapturedUNet | None = None
         self._decoder: CapturedDecoder | None = None
+        self._traced = list[Traced]()
         self._known: tuple[weakref.ref[Model], Model] | None = None
         self._compiling = threading.Lock()
 
@@ -188,8 +209,10 @@ class Captures:
         if self._known is not None and self._known[0]() is model:
             return self._known[1]
         record = self._record or (cuda_graph if model.device.type == "cuda" else None)
-        if model.unet is None or record is None or model.computes_on is not None:  # whose weights come and go has no addresses
+        if model.unet is None or model.computes_on is not None:  # whose weights come and go has no addresses
             return model
+        if record is None:
+            return self._to_be_traced(model)
         if self._unet is None or not self._unet.fits(model.unet):
             self._unet, self._known = None, None
             if memory.free_bytes(model.device) < 2 * sum(p.numel() * p.element_size() for p in model.unet.parameters()):
@@ -206,19 +229,43 @@ class Captures:
         self._known = weakref.ref(model, self._lose), ready
         return ready
 
+    def _to_be_traced(self, model: Model) -> Model:
+        """On a processor, where it is of use; else the model itself."""
+        if model.device.type != "cpu" or model.unet is None or not is_small(model.unet):
+            return model
+        unet = TracedUNet(model.unet)
+        ready, self._traced = replace(model, unet=unet), [unet]
+        if (decoder := autoencoder.quick_decoder(model)) is not None:
+            small = TracedDecoder(decoder)
+            ready = autoencoder.with_quick_decoder(ready, small)
+            self._traced.append(small)
+        self._known = weakref.ref(model, self._lose), ready
+        return ready
+
     def _lose(self, gone: weakref.ref[Model]) -> None:
         """A checkpoint has left memory: what was not recorded of it (its autoencoder, its encoders) is not kept either."""
         known = self._known
         if known is not None and known[0] is gone:
-            self._known = None
+            self._known, self._traced = None, []
+
+    @property
+    def is_due(self) -> bool:
+        """Whether something is called so often that compile_ahead is of use, beside the first time."""
+        return any(traced.due() for traced in self._traced)
 
     @property
     def is_compiling(self) -> bool:
         return self._compiling.locked()
 
-    def compile_ahead(self) -> None:
-        """See Captured.compile_ahead. Where the compiler cannot, the log says so, and the stream goes on without."""
+    def compile_ahead(self, calls: int = 1) -> None:
+        """See Captured.compile_ahead and Traced.trace. Where they cannot, the log says so, and the stream goes on without.
+
+        Args:
+            calls: as Traced.trace has them.
+        """
         with self._compiling:
+            for traced in self._traced:
+                traced.trace(calls)
             for captured in (self._unet, self._decoder):
                 if captured is None or captured.was_compiled:
                     continue
@@ -231,3 +278,4 @@ class Captures:
     def forget(self) -> None:
         """Give the memory back."""
         self._unet = self._decoder = self._known = None
+        self._traced = []

@@ -24,6 +24,7 @@ from webui.contract.request import GenerationRequest
 from webui.engine.captured import Captures
 from webui.engine.live import Frame, Stream, Wish
 from webui.engine.pictures import open_picture
+from webui.engine.traced import OFTEN
 from webui.workspace.inputs import Inputs
 from webui.workspace.queue import JobQueue
 from webui.workspace.wishes import Wishes
@@ -313,7 +314,7 @@ class Live:
                 Stream(self._parts, self._captures, flows=False).draw(Wish(request), model, lambda: False, lambda _: None)
 
         self._queue.machine.do(draw)
-        threading.Thread(target=self._captures.compile_ahead, name="compile", daemon=True).start()
+        self._compile(1)
         self._say(viewer, {"model": about})
         viewer.checkpoint = entry.title
         self._state(viewer, "live", "")
@@ -340,7 +341,14 @@ class Live:
                     viewer.wish = Wish(request, image, wish.smooth, asked)
                 return viewer.stream.draw(viewer.wish, model, is_outdated, partial(self._deliver, viewer))
 
-        return self._queue.machine.do(draw)
+        is_drawn = self._queue.machine.do(draw)
+        if self._captures.is_due and not self._captures.is_compiling:
+            self._compile(OFTEN)
+        return is_drawn
+
+    def _compile(self, calls: int) -> None:
+        """See Captures.compile_ahead; the stream goes on meanwhile."""
+        threading.Thread(target=self._captures.compile_ahead, args=(calls,), name="compile", daemon=True).start()
 
     def _complete(self, viewer: Viewer, wish: LiveInput, entry: Entry, image: Image.Image | None) -> GenerationRequest:
         """What is to be drawn. Words and seed change with each letter, and nothing that is found out here depends on them."""

@@ -24,6 +24,7 @@ from webui.contract.live import LiveInput
 from webui.contract.parts import Parts
 from webui.contract.request import GenerationRequest, Request, request_from
 from webui.contract.result import Kept, Result
+from webui.engine.traced import OFTEN
 from webui.engine.watch import Observer
 from webui.workspace import drawing, live
 from webui.workspace.app import App, open_app
@@ -218,6 +219,23 @@ def test_the_last_inputs_last_frame_comes_last(room: Room, smooth: float) -> Non
     assert page.frames[-1] is last
     assert page.inputs == sorted(page.inputs), "an older input was drawn after a newer one"
     assert [one["frame"] for one in page.frames] == list(range(1, len(page.frames) + 1))
+
+
+def test_a_size_that_is_drawn_often_is_traced_and_its_pictures_stay_the_same(room: Room, calls: list[int]) -> None:
+    page = room.page()
+
+    def drawn(number: int) -> np.ndarray:
+        page.ask(number, steps=1, seed=number % 2, smooth=0.0)
+        page.wait_for_final(number)
+        return page.picture
+
+    before = [drawn(number) for number in range(OFTEN)]
+    until(lambda: bool(len(calls) > OFTEN and not room.live.is_compiling))
+    drawn(OFTEN)  # the first that may be the trace's
+    count = len(calls)
+    after = [drawn(number) for number in range(10 * OFTEN, 11 * OFTEN)]
+    assert len(calls) == count, "the network was called beside its trace"
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def test_a_walk_for_an_outdated_input_stops_before_the_next_call(room: Room, calls: list[int]) -> None:

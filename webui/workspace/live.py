@@ -163,6 +163,7 @@ class Live:
         self._gone: list[Viewer] = []
         """Who left, and whose walks must end yet."""
         self._thread: threading.Thread | None = None
+        self._compiler: threading.Thread | None = None
         self._is_closing = False
         self._left: float | None = None
         """When the last viewer left, by time.monotonic; None: somebody is there, or all is forgotten."""
@@ -220,6 +221,8 @@ class Live:
             self.changed.notify_all()
         if self._thread is not None:
             self._thread.join(timeout)
+        if self._compiler is not None and not self._is_on_card:  # a trace takes a second; on a card it may be a minute
+            self._compiler.join(timeout)
         self._encoder.shutdown(wait=False)
 
     def keep(self, wish: LiveInput, picture: bytes) -> str:
@@ -348,7 +351,8 @@ class Live:
 
     def _compile(self, calls: int) -> None:
         """See Captures.compile_ahead; the stream goes on meanwhile."""
-        threading.Thread(target=self._captures.compile_ahead, args=(calls,), name="compile", daemon=True).start()
+        self._compiler = threading.Thread(target=self._captures.compile_ahead, args=(calls,), name="compile", daemon=True)
+        self._compiler.start()
 
     def _complete(self, viewer: Viewer, wish: LiveInput, entry: Entry, image: Image.Image | None) -> GenerationRequest:
         """What is to be drawn. Words and seed change with each letter, and nothing that is found out here depends on them."""

@@ -102,6 +102,7 @@ def style() -> str:
     unserved = "".join(
         f':root[data-unserved~="{tab}"] #{tab}_panel:is(#_,#{tab}_panel) {{& .unserved{{display:block;flex:1}}'
         f"& .controls-scroll,& .actions{{display:none}}}}"
+        f':root[data-unserved~="{tab}"] #{tab}_stage .empty{{display:none!important}}'
         for tab in SERVES
     )
     sheets = "".join(f'<link rel="stylesheet" href="{address(name)}">' for name in SHEETS)

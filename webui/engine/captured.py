@@ -22,13 +22,11 @@ from torch import Tensor, nn
 from webui.checkpoints import memory
 from webui.checkpoints.model import Model
 from webui.engine import autoencoder
-from webui.engine.traced import Inputs, Traced, is_small
+from webui.engine.traced import SHAPES, Inputs, Traced, is_small
 
 _log = logging.getLogger(__name__)
 WARM = 3
 """Calls before one is recorded: libraries choose their kernels in them."""
-SHAPES = 12
-"""Recordings that are kept."""
 TRIES = 3
 """Failed recordings after which a network is called as it is."""
 

@@ -21,7 +21,7 @@ SMALL = 100_000_000
 OFTEN = 8
 """Calls of a shape after which it is worth a trace: a size that is typed passes through others."""
 SHAPES = 12
-"""Traces that are kept."""
+"""Of which a recording or a trace is kept."""
 RUNS = 2
 """Runs of a trace that are slower, since they plan the next ones."""
 

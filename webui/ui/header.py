@@ -159,17 +159,19 @@ def follow_checkpoint(app: App, top: Header, tabs: Sequence[Controls], restored:
         except WebUIError as error:
             return settled(asked, chosen(app), before, values, str(error))
 
-    came = gr.JSON(None, visible=False)
     page = [top.checkpoint, top.badge, top.defaults, *lists, *controls]
 
-    def put(event: Any) -> None:
+    def put(when: Any, do: Callable[..., Any], inputs: Sequence[Any], **how: Any) -> Any:
+        """Each event has an answer of its own: two may come at once."""
+        came = gr.JSON(None, visible=False)
+        event = when(do, inputs, came, **{**QUIET, **how})
         placed = event.success(None, [came, *page], page, js="(came, ...now) => LW.settle(came, now)", **IN_PAGE)
         placed.success(None, came, None, js="came => LW.settled(came)", **IN_PAGE)
+        return event
 
-    put(restored.then(opened, [top.defaults, *controls], came, **QUIET))
-    asked = top.use.change(choose, [top.use, top.defaults, *controls], came, **{**QUIET, "trigger_mode": "always_last"})
-    put(asked)
+    put(restored.then, opened, [top.defaults, *controls])
+    asked = put(top.use.change, choose, [top.use, top.defaults, *controls], trigger_mode="always_last")
     asked.failure(None, None, top.checkpoint, js="() => LW.unasked()", **IN_PAGE)
-    put(top.changed.change(relisted, top.checkpoint, came, **QUIET))
+    put(top.changed.change, relisted, [top.checkpoint])
     restored.then(None, top.checkpoint, None, js="title => LW.shownFirst(title)", **IN_PAGE)
     top.checkpoint.input(None, top.checkpoint, None, js="title => LW.choosing(title)", **IN_PAGE)
